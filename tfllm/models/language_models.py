@@ -1,0 +1,91 @@
+"""Language models: masked and causal."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from tfllm.config import TransformerConfig
+from tfllm.layers import make_norm
+from tfllm.layers.activations import ACTIVATIONS
+from tfllm.models import losses
+from tfllm.models.backbones import make_backbone
+from tfllm.models.base import TransformerModel
+from tfllm.models.inputs import complete_batch, gather_tokens
+
+
+class _LanguageModel(TransformerModel):
+    """A backbone and logits over the vocabulary, tied to the token embedding or not."""
+
+    def __init__(self, config: TransformerConfig, **kwargs):
+        super().__init__(config, **kwargs)
+        c, dtype = self.config, self.dtype_policy
+        initializer = keras.initializers.TruncatedNormal(stddev=c.initializer_range)
+        self.backbone = make_backbone(c, dtype=dtype)
+        self.transform = self.transform_norm = None
+        if c.lm_head_transform:
+            self.transform = keras.layers.Dense(c.hidden_size, kernel_initializer=initializer, name="transform", dtype=dtype)
+            self.transform_norm = make_norm(c.norm, c.norm_epsilon, name="transform_norm", dtype=dtype)
+        self.build()
+
+    def build(self, input_shape=None):
+        c = self.config
+        if self.transform is not None:
+            self.transform.build((None, None, c.hidden_size))
+            self.transform_norm.build((None, None, c.hidden_size))
+        self.lm_kernel = self.lm_bias = None
+        if not c.tie_embeddings:
+            initializer = keras.initializers.TruncatedNormal(stddev=c.initializer_range)
+            # Laid out like the token table, (V, D), so that tied and untied heads are the same product.
+            self.lm_kernel = self.add_weight(name="lm_kernel", shape=(c.vocab_size, c.hidden_size), initializer=initializer)
+        if c.lm_head_bias:
+            self.lm_bias = self.add_weight(name="lm_bias", shape=(c.vocab_size,), initializer="zeros")
+
+    def logits(self, hidden):
+        """Hidden states `(…, D)` to logits `(…, V)` float32."""
+        if self.transform is not None:
+            hidden = self.transform_norm(ACTIVATIONS[self.config.activation](self.transform(hidden)))
+        table = self.backbone.embedding.token.embeddings if self.lm_kernel is None else self.lm_kernel
+        logits = ops.matmul(hidden, ops.transpose(ops.cast(table, hidden.dtype)))
+        if self.lm_bias is not None:
+            logits = logits + ops.cast(self.lm_bias, logits.dtype)
+        return ops.cast(logits, "float32")
+
+    def compile_defaults(self) -> dict:
+        return {"loss": losses.cross_entropy(), "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class MaskedLM(_LanguageModel):
+    """Predicts masked tokens: logits `(B, T, V)`, or `(B, K, V)` at `head_positions` `(B, K)` when the batch has them.
+
+    Example:
+        >>> config = TransformerConfig(vocab_size=99, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64)
+        >>> MaskedLM(config)({"token_ids": keras.ops.ones((2, 7), "int32"), "head_positions": [[1, 3], [2, 5]]}).shape
+        TensorShape([2, 2, 99])
+    """
+
+    def call(self, inputs, training=None):
+        batch = complete_batch(inputs, self.config)
+        hidden = self.backbone(batch, training=training)
+        if batch["head_positions"] is not None:
+            # The product with the vocabulary is the dear part: only for the places that are asked for.
+            hidden = gather_tokens(hidden, batch["head_positions"])
+        return self.logits(hidden)
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class CausalLM(_LanguageModel):
+    """Predicts the next token: logits `(B, T, V)`; with a cache, `(logits, cache)` (see `Decoder`).
+
+    Example:
+        >>> config = TransformerConfig(99, 32, 2, 4, 64, causal=True, lm_head_transform=False, lm_head_bias=False)
+        >>> CausalLM(config)(keras.ops.ones((2, 7), "int32")).shape
+        TensorShape([2, 7, 99])
+    """
+
+    def call(self, inputs, cache=None, training=None):
+        if cache is None:
+            return self.logits(self.backbone(inputs, training=training))
+        hidden, cache = self.backbone(inputs, cache=cache, training=training)
+        return self.logits(hidden), cache

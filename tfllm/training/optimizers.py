@@ -1,0 +1,156 @@
+"""Optimizers: AdamW with a fused update, correct clipping, layer-wise learning rates, and the train step that goes with them."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import tensorflow as tf
+
+from tfllm.errors import UserError
+from tfllm.training.schedules import SCHEDULES, WarmupSchedule
+from tfllm.training.step import train_step
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class AdamW(keras.optimizers.AdamW):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019); the numbers are those of `keras.optimizers.AdamW`.
+
+    What differs:
+      - gradients are summed over replicas first and clipped then, so that `global_clipnorm` clips the norm of the global gradient
+        (Keras clips each replica's own); sparse gradients are made dense first, so that a token that occurs twice counts rightly;
+      - the update is TensorFlow's fused kernel, one pass over the memory instead of ten;
+      - no weight decay on vectors: norms' scales and all biases;
+      - `layer_decay` (Clark et al., 2020, as ELECTRA fine-tunes): each block's learning rate is `layer_decay` times that of the
+        block above it, with the embeddings below the first block and the head above the last.
+
+    Args:
+        learning_rate: a float or a schedule.
+        layer_decay: factor in (0, 1] from one layer to the layer below; `None` for one rate everywhere.
+        **kwargs: those of `keras.optimizers.AdamW`.
+    """
+
+    def __init__(self, learning_rate=1e-3, *, layer_decay: float | None = None, **kwargs):
+        if layer_decay is not None and not 0 < layer_decay <= 1:
+            raise UserError(f"layer_decay must be in (0, 1]. Received: {layer_decay!r}.")
+        if kwargs.get("amsgrad"):
+            raise UserError("tfllm's AdamW has no amsgrad: use keras.optimizers.AdamW(amsgrad=True). Received: amsgrad=True.")
+        super().__init__(learning_rate, **kwargs)
+        self.layer_decay = layer_decay
+
+    # A tfllm model asks its optimizer for the step (see `TransformerModel.train_step`).
+    model_train_step = staticmethod(train_step)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        scales = layer_scales([variable.path for variable in variables], self.layer_decay)
+        self._scales = {self._var_key(variable): scale for variable, scale in zip(variables, scales)}
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        native = [variable.value if isinstance(variable, keras.Variable) else variable for variable in trainable_variables]
+        dense = [tf.convert_to_tensor(grad) for grad in grads]
+        reduced = super()._all_reduce_sum_gradients(list(zip(dense, native)))
+        self._already_reduced = True
+        try:
+            super()._backend_apply_gradients([grad for grad, _ in reduced], trainable_variables)
+        finally:
+            self._already_reduced = False
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if getattr(self, "_already_reduced", False):
+            return list(grads_and_vars)
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+    def _apply_weight_decay(self, variables):
+        return  # part of update_step
+
+    def update_step(self, gradient, variable, learning_rate):
+        dtype = variable.dtype
+        learning_rate = tf.cast(learning_rate, dtype) * tf.cast(self._scales[self._var_key(variable)], dtype)
+        if self.weight_decay and len(variable.shape) > 1:
+            variable.assign_sub(variable * (tf.cast(self.weight_decay, dtype) * learning_rate))
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, dtype), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, dtype), step),
+            lr=learning_rate,
+            beta1=tf.cast(self.beta_1, dtype),
+            beta2=tf.cast(self.beta_2, dtype),
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "layer_decay": self.layer_decay}
+
+
+def layer_scales(paths: list[str], decay: float | None) -> list[float]:
+    """Learning-rate factor of each variable: `decay ** (layers above it)`.
+
+    Layers are, from below: the embeddings, the blocks (`block_0`, `block_1` … in the path), everything else (norms after the
+    last block, heads).
+
+    Example:
+        >>> layer_scales(["e/embedding/token", "e/block_0/k", "e/block_1/k", "c/classifier/kernel"], 0.5)
+        [0.125, 0.25, 0.5, 1.0]
+    """
+    if decay is None:
+        return [1.0] * len(paths)
+    blocks = [re.search(r"(?:^|/)block_(\d+)/", path) for path in paths]
+    top = max((int(match.group(1)) for match in blocks if match), default=-1) + 2
+    depth = [
+        int(match.group(1)) + 1 if match else 0 if re.search(r"(?:^|/)embedding/", path) else top for match, path in zip(blocks, paths)
+    ]
+    return [decay ** (top - layer) for layer in depth]
+
+
+def optimizer(
+    name: str = "adamw", learning_rate: float = 3e-5, *, total_steps: int | None = None, schedule: str | None = None,
+    warmup: float | int = 0.1, weight_decay: float = 0.01, clip_norm: float | None = 1.0, layer_decay: float | None = None,
+    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+) -> keras.optimizers.Optimizer:
+    """An optimizer with its schedule, as fine-tuning uses them.
+
+    Args:
+        name: `"adamw"`.
+        learning_rate: the peak.
+        total_steps: optimizer steps of the run; needed by `"linear"` and `"cosine"`.
+        schedule: `"linear"`, `"cosine"` or `"constant"`; default linear if `total_steps` is given, else constant.
+        warmup: steps if an int, or a share of `total_steps` if a float below 1.
+        weight_decay: decoupled, not on vectors (norms and biases).
+        clip_norm: largest norm of the global gradient; `None` for no clipping.
+        layer_decay: see `AdamW`.
+        beta_1, beta_2, epsilon: Adam's; the default epsilon is PyTorch's, which published recipes were run with.
+
+    Raises:
+        UserError: an unknown name or schedule, a value out of range, or `total_steps` missing.
+
+    Example:
+        >>> optimizer("adamw", 3e-5, total_steps=1000).learning_rate
+        <tf.Tensor: shape=(), dtype=float32, numpy=0.0>
+    """
+    if name != "adamw":
+        raise UserError(f"optimizer name must be 'adamw'. Received: {name!r}.")
+    if schedule is None:
+        schedule = "constant" if total_steps is None else "linear"
+    if schedule not in SCHEDULES:
+        raise UserError(f"schedule must be one of {SCHEDULES}. Received: {schedule!r}.")
+    if learning_rate <= 0 or weight_decay < 0 or warmup < 0 or (clip_norm is not None and clip_norm <= 0):
+        raise UserError(
+            "learning_rate and clip_norm must be above 0, weight_decay and warmup not below 0. "
+            f"Received: {learning_rate=}, {clip_norm=}, {weight_decay=}, {warmup=}."
+        )
+    if isinstance(warmup, float):
+        if warmup >= 1:
+            raise UserError(f"warmup is a number of steps (an int) or a share below 1 (a float). Received: {warmup!r}.")
+        warmup = round(warmup * total_steps) if total_steps else 0
+    rate = learning_rate if schedule == "constant" and not warmup else WarmupSchedule(learning_rate, total_steps, warmup, schedule)
+    return AdamW(
+        rate, layer_decay=layer_decay, weight_decay=weight_decay, global_clipnorm=clip_norm, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
+    )
