@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import keras
 from keras import ops, tree
@@ -17,17 +18,28 @@ class TransformerModel(keras.Model):
     Attributes:
         config: the architecture.
         tokenizer: the checkpoint's tokenizer, or `None`.
-        source: what the checkpoint that it was loaded from looked like (see `tfllm.checkpoints`), or `None`.
+        checkpoint: a JSON-ready record of the checkpoint that it was loaded from, or `None`; it travels in a `.keras` file.
+        carried_tensors: tensors of that checkpoint which are no weights of this model and are written back with it, by name.
 
     The train step is Keras' own, unless the optimizer brings one: those of `tfllm.training.optimizer` bring a step that is also
     right on several replicas, where Keras' divides a weighted loss by each replica's own count and clips before it reduces.
     """
 
-    def __init__(self, config: TransformerConfig, **kwargs):
+    def __init__(self, config: TransformerConfig, *, checkpoint: dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
         self.tokenizer = None
-        self.source = None
+        # Plain values: Keras would track a dictionary as state of the model.
+        self._checkpoint = json.dumps(checkpoint)
+        self.carried_tensors = None
+
+    @property
+    def checkpoint(self) -> dict | None:
+        return json.loads(self._checkpoint)
+
+    @checkpoint.setter
+    def checkpoint(self, record: dict | None):
+        self._checkpoint = json.dumps(record)
 
     @property
     def pooled(self) -> str:
@@ -74,7 +86,12 @@ class TransformerModel(keras.Model):
         return super().fit(x, *args, **kwargs)
 
     def get_config(self):
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
+        return {
+            "config": self.config.to_dict(),
+            "checkpoint": self.checkpoint,
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

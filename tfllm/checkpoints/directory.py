@@ -1,0 +1,58 @@
+"""Finding a Hugging Face directory, and its `config.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from tfllm.errors import CheckpointError
+
+# What is fetched from a hub repository: weights as safetensors, and text. Never pickles, never code.
+_WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md", "LICENSE*"]
+_HANDLE = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+
+
+def resolve_directory(path_or_handle: str | os.PathLike) -> str:
+    """A local directory as it is; a handle `owner/name` or `owner/name@revision` is fetched through huggingface_hub.
+
+    Raises:
+        CheckpointError: neither a directory nor a handle, or the hub could not be reached.
+    """
+    path = os.fspath(path_or_handle)
+    if os.path.isdir(path):
+        return path
+    if os.path.exists(path):
+        raise CheckpointError(f"A checkpoint is a directory with config.json and *.safetensors. Received a file: {path}.")
+    if not _HANDLE.fullmatch(path):
+        raise CheckpointError(f"Expected a checkpoint directory or a hub handle such as 'owner/name'. Received: {path!r}, which is neither.")
+    import huggingface_hub
+
+    handle, _, revision = path.partition("@")
+    try:
+        return huggingface_hub.snapshot_download(handle, revision=revision or None, allow_patterns=_WANTED)
+    except Exception as error:  # the hub's client raises many kinds: all mean that there is nothing to load
+        raise CheckpointError(
+            f"{path!r} is no directory here, and fetching it from the hub failed ({type(error).__name__}: {error}). "
+            "Check the spelling and the network, or download it and give the directory."
+        ) from error
+
+
+def read_config(directory: str) -> dict[str, Any]:
+    """The directory's `config.json`.
+
+    Raises:
+        CheckpointError: it is missing or no JSON object.
+    """
+    path = os.path.join(directory, "config.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except FileNotFoundError:
+        raise CheckpointError(f"{directory}: expected a config.json there. Found: {sorted(os.listdir(directory))[:20]}.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: expected JSON. {error}.") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected a JSON object. Received: {type(config).__name__}.")
+    return config

@@ -1,0 +1,177 @@
+"""What a family of checkpoints declares: how its `config.json` reads, and a table of weight names for each head."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfllm import models
+from tfllm.checkpoints import Rule
+from tfllm.config import TransformerConfig
+from tfllm.errors import CheckpointError
+
+# Their names of activation functions; the first that maps to ours is the one written.
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+    "tanh": "tanh",
+}
+
+_MISSING = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A property of `TransformerConfig` and its key(s) in a `config.json`.
+
+    Args:
+        ours: the property's name.
+        theirs: key, `outer/inner` for a nested one; several when the key has changed its name, the newest first.
+        default: what their library takes for a key that is not there.
+        values: their values to ours, for closed sets.
+    """
+
+    ours: str
+    theirs: str | tuple[str, ...]
+    default: Any = None
+    values: Mapping[Any, Any] | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+
+    def read(self, hf_config: Mapping[str, Any]) -> Any:
+        value = next((v for v in (_get(hf_config, key) for key in self.keys) if v is not _MISSING), self.default)
+        if self.values is None:
+            return value
+        if not isinstance(value, (str, bool)) or value not in self.values:
+            raise CheckpointError(f"config.json: {self.keys[0]} must be one of {list(self.values)}. Received: {value!r}.")
+        return self.values[value]
+
+    def write(self, hf_config: dict[str, Any], value: Any) -> None:
+        if self.read(hf_config) == value and any(_get(hf_config, key) is not _MISSING for key in self.keys):
+            return  # theirs may say the same in other words: leave them
+        if self.values is not None:
+            value = next(theirs for theirs, ours in self.values.items() if ours == value)
+        present = [key for key in self.keys if _get(hf_config, key) is not _MISSING]
+        for key in present or self.keys[:1]:
+            outer, _, inner = key.rpartition("/")
+            (hf_config.setdefault(outer, {}) if outer else hf_config)[inner] = value
+
+
+def _get(config: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("/"):
+        if not isinstance(config, Mapping) or part not in config:
+            return _MISSING
+        config = config[part]
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A model class and the tensors that it has beyond the backbone.
+
+    Args:
+        kind: `"backbone"`, `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"` or `"causal_lm"`.
+        architectures: names in `config.json`'s `architectures`; the first is written for a head that was not in the directory.
+        rules: the head's part of the weight table.
+        base: prefix of the backbone's tensors in such a directory, where it is not the family's.
+        carried: patterns of tensors of these architectures that our model has no variables for; they are kept as they are and
+            written back (BERT's next-sentence head).
+        aliases: tensors that repeat a variable (tied weights) where a file writes them out: their name to our path.
+    """
+
+    kind: str
+    architectures: tuple[str, ...]
+    rules: Sequence[Rule] = ()
+    base: str | None = None
+    carried: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def model_class(self) -> type[models.TransformerModel] | None:
+        """The class; `None` for the bare backbone, which the config decides."""
+        return {
+            "classifier": models.SequenceClassifier,
+            "token_classifier": models.TokenClassifier,
+            "span_predictor": models.SpanPredictor,
+            "masked_lm": models.MaskedLM,
+            "causal_lm": models.CausalLM,
+        }.get(self.kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One family of checkpoints.
+
+    Args:
+        name: `model_type` in `config.json`.
+        base: prefix of the backbone's tensors under a head.
+        fields: how `config.json` reads.
+        fixed: properties of `TransformerConfig` that all of the family share.
+        required: keys of `config.json` with the values that are supported; anything else is refused by name.
+        backbone: weight table of the backbone.
+        heads: what its directories can hold.
+        buffers: patterns of tensors that are no weights (precomputed masks, position numbers): kept and written back.
+    """
+
+    name: str
+    base: str
+    fields: Sequence[Field]
+    fixed: Mapping[str, Any]
+    backbone: Sequence[Rule]
+    heads: Sequence[Head]
+    required: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    buffers: tuple[str, ...] = ()
+
+    def head(self, kind: str) -> Head:
+        """The head of that kind.
+
+        Raises:
+            CheckpointError: the family has none.
+        """
+        for head in self.heads:
+            if head.kind == kind:
+                return head
+        raise CheckpointError(f"{self.name} has the heads {[head.kind for head in self.heads]}. Received: head={kind!r}.")
+
+    def head_of(self, architecture: str) -> Head | None:
+        """The head that a directory with this `architectures` entry holds."""
+        return next((head for head in self.heads if architecture in head.architectures), None)
+
+    def read_config(self, hf_config: Mapping[str, Any]) -> TransformerConfig:
+        """`config.json` to a `TransformerConfig`.
+
+        Raises:
+            CheckpointError: a value that is not supported.
+        """
+        for key, allowed in self.required.items():
+            value = _get(hf_config, key)
+            if value is not _MISSING and value not in allowed:
+                raise CheckpointError(
+                    f"config.json: {key}={json.dumps(value)} is not supported for {self.name} (supported: {json.dumps(allowed)}). "
+                    "Loading it without that would give wrong numbers."
+                )
+        values = {field.ours: field.read(hf_config) for field in self.fields}
+        try:
+            return TransformerConfig(**{**self.fixed, **values})
+        except TypeError as error:
+            raise CheckpointError(f"config.json: {error}.") from None
+
+    def write_config(self, config: TransformerConfig, hf_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A `TransformerConfig` to `config.json`, on top of the one it was read from."""
+        result = json.loads(json.dumps(dict(hf_config))) if hf_config else {"model_type": self.name}
+        for field in self.fields:
+            field.write(result, getattr(config, field.ours))
+        return result
+
+    def is_buffer(self, name: str) -> bool:
+        return any(re.fullmatch(pattern, name) for pattern in self.buffers)
