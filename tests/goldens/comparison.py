@@ -10,7 +10,7 @@ import numpy as np
 
 
 def to_our_batch(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`input_ids`, `attention_mask`, `token_type_ids` (B, T) as the batch contract's dictionary (rows padded on the right)."""
+    """`input_ids`, `attention_mask`, `token_type_ids` as the batch contract's dictionary (padding on the right)."""
     mask = inputs["attention_mask"].astype("int32")
     batch = {
         "token_ids": inputs["input_ids"].astype("int32"),

@@ -1,4 +1,4 @@
-"""Makes the golden toys in `hf_toys/`: tiny, randomly initialised Hugging Face models and what transformers computes with them.
+"""Makes the golden toys in `hf_toys/`: tiny random Hugging Face models and what transformers computes with them.
 
     python tests/goldens/make_hf_toys.py [--out tests/goldens/hf_toys] [--only bert]
 
@@ -7,8 +7,8 @@ needs the extra `parity` (PyTorch and transformers). One directory a toy, named 
     config.json, model.safetensors   as `save_pretrained` writes them (or several shards and their index)
     expected.npz                     the inputs, and the outputs of transformers in float32 and eval mode
 
-Every parameter is random, the biases and norm scales too, so that no weight can be dropped, swapped or left at its initial
-value without a difference in the outputs. See README.md beside this file for the keys of `expected.npz`.
+Every parameter is random, the biases and norm scales too, so that no weight can be dropped, swapped or left at its
+initial value without a difference in the outputs. See README.md beside this file for the keys of `expected.npz`.
 
 The functions are also used by tests/parity, which makes toys of other sizes and compares them live.
 """
@@ -28,7 +28,7 @@ import numpy as np
 
 FAMILIES = ("bert", "roberta", "distilbert", "gpt2", "llama")
 
-# Head -> the class's name in transformers after the family's prefix. A regression is a sequence classifier of one label.
+# Head -> the class's name in transformers after the family's prefix. A regression is a classifier of one label.
 HEADS = {
     "backbone": "Model",
     "masked_lm": "ForMaskedLM",
@@ -81,12 +81,30 @@ def make_config(family: str, head: str, sizes: Sizes = Sizes(), **overrides: Any
     own_names = {
         "bert": {**common_names, "type_vocab_size": 2},
         # RoBERTa numbers its positions from pad_token_id + 1, so its table is two rows longer.
-        "roberta": {**common_names, "max_position_embeddings": sizes.positions + 2, "type_vocab_size": 1,
-                    "layer_norm_eps": 1e-5, "bos_token_id": 0, "eos_token_id": 2},
-        "distilbert": {"dim": sizes.hidden, "n_layers": sizes.layers, "n_heads": sizes.heads,
-                       "hidden_dim": sizes.intermediate, "max_position_embeddings": sizes.positions},
-        "gpt2": {"n_embd": sizes.hidden, "n_layer": sizes.layers, "n_head": sizes.heads, "n_inner": sizes.intermediate,
-                 "n_positions": sizes.positions, "bos_token_id": 1, "eos_token_id": 2},
+        "roberta": {
+            **common_names,
+            "max_position_embeddings": sizes.positions + 2,
+            "type_vocab_size": 1,
+            "layer_norm_eps": 1e-5,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        },
+        "distilbert": {
+            "dim": sizes.hidden,
+            "n_layers": sizes.layers,
+            "n_heads": sizes.heads,
+            "hidden_dim": sizes.intermediate,
+            "max_position_embeddings": sizes.positions,
+        },
+        "gpt2": {
+            "n_embd": sizes.hidden,
+            "n_layer": sizes.layers,
+            "n_head": sizes.heads,
+            "n_inner": sizes.intermediate,
+            "n_positions": sizes.positions,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
         "llama": {**common_names, "num_key_value_heads": sizes.kv_heads, "bos_token_id": 1, "eos_token_id": 2},
     }[family]
     arguments = {"vocab_size": sizes.vocab, "pad_token_id": _PAD_ID[family], **own_names}
@@ -125,7 +143,7 @@ def make_inputs(family: str, sizes: Sizes = Sizes(), seed: int = 0) -> dict[str,
     generator = np.random.default_rng(seed)
     input_ids = generator.integers(5, sizes.vocab, (sizes.batch, sizes.length), dtype=np.int32)
     attention_mask = np.ones_like(input_ids)
-    attention_mask[-1, sizes.real_tokens:] = 0
+    attention_mask[-1, sizes.real_tokens :] = 0
     input_ids[attention_mask == 0] = _PAD_ID[family]
     inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
     if family == "bert":
@@ -205,12 +223,22 @@ def _legacy_dtype(config: dict) -> dict:
     return config
 
 
-_LLAMA3_SCALING = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
-                   "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+_LLAMA3_SCALING = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
 
 TOYS = (
-    *(Toy(family, head) for family in ("bert", "roberta", "distilbert") for head in FAMILY_HEADS[family]
-      if head != "regression"),
+    *(
+        Toy(family, head)
+        for family in ("bert", "roberta", "distilbert")
+        for head in FAMILY_HEADS[family]
+        if head != "regression"
+    ),
     Toy("bert", "regression", overrides={"problem_type": "regression"}),
     # An epsilon this large shows whether it is read.
     Toy("bert", "masked_lm", "gelu_new", {"hidden_act": "gelu_new", "layer_norm_eps": 1e-2}),
@@ -243,8 +271,9 @@ def write_toy(toy: Toy, directory: Path, seed: int) -> None:
     made = compute_outputs(model, inputs)
     model.to(getattr(torch, toy.dtype)).save_pretrained(directory, max_shard_size=toy.max_shard_size)
     if toy.legacy:
-        config, tensors = toy.legacy(json.loads((directory / "config.json").read_text()),
-                                     load_file(directory / "model.safetensors"))
+        config, tensors = toy.legacy(
+            json.loads((directory / "config.json").read_text()), load_file(directory / "model.safetensors")
+        )
         (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     for unwanted in directory.glob("generation_config.json"):

@@ -56,7 +56,9 @@ def test_two_examples_packed_into_one_row_give_what_they_give_alone(name):
     ends = np.cumsum(counts)
     is_classifier = type(model).__name__ == "SequenceClassifier"
     if is_classifier:
-        packed["head_positions"] = (np.array([0, ends[0]]) if model.pooled == "first" else ends - 1)[None].astype("int32")
+        packed["head_positions"] = (np.array([0, ends[0]]) if model.pooled == "first" else ends - 1)[None].astype(
+            "int32"
+        )
     outputs = np.asarray(model(packed, training=False))[0]
     if type(model).__name__ == "SpanPredictor":
         wanted = np.stack([expected["start_logits"], expected["end_logits"]], axis=-1)[real]
@@ -71,10 +73,10 @@ def test_two_examples_packed_into_one_row_give_what_they_give_alone(name):
 def test_a_batch_may_leave_out_what_follows_from_the_pad_token(name):
     expected = read_expected(name)
     model = tfllm.load(GOLDENS / "hf_toys" / name)
-    batch = to_our_batch(expected)
+    batch, mask = to_our_batch(expected), expected["attention_mask"]
     whole = np.asarray(model(batch, training=False))
     del batch["example_ids"], batch["position_ids"]
-    np.testing.assert_array_equal(np.asarray(model(batch, training=False)), whole)
+    assert largest_difference(np.asarray(model(batch, training=False)), whole, mask) == 0
 
 
 @pytest.mark.parametrize("name", ["bert-backbone", "roberta-backbone"])
@@ -102,6 +104,29 @@ def test_older_layouts_are_saved_in_the_present_one(name, tmp_path):
     assert sorted(saved.values()) == sorted(original.values())  # other names, the same tensors
     assert not [name for name in saved if name.endswith((".gamma", ".beta"))]
     assert_outputs(tfllm.load(tmp_path / "saved"), read_expected(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name, marks=pytest.mark.xfail(strict=True, reason="what no variable holds is not in a .keras file")
+        )
+        if name == "bert-pretraining"
+        else name
+        for name in SUPPORTED
+        if name.count("-") == 1
+    ],
+)
+def test_a_keras_file_keeps_the_model_and_its_way_back(name, tmp_path):
+    import keras
+
+    model = tfllm.load(GOLDENS / "hf_toys" / name)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert_outputs(again, read_expected(name))
+    tfllm.save(again, tmp_path / "saved")
+    assert read_tensors(tmp_path / "saved") == read_tensors(GOLDENS / "hf_toys" / name)
 
 
 def test_a_sharded_save_is_read_back(tmp_path):

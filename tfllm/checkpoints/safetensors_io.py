@@ -151,7 +151,7 @@ def write_tensors(tensors: dict[str, np.ndarray], directory: str, max_shard_byte
         if shards[-1] and tensors[name].nbytes > room:
             shards.append({})
             room = max_shard_bytes
-        shards[-1][name] = np.ascontiguousarray(tensors[name])
+        shards[-1][name] = np.asarray(tensors[name], order="C")
         room -= tensors[name].nbytes
     metadata = {"format": "pt"}  # transformers refuses a file that does not say so
     if len(shards) == 1:

@@ -48,8 +48,8 @@ class MultiHeadAttention(keras.layers.Layer):
         initializer = self.kernel_initializer.__class__.from_config(self.kernel_initializer.get_config())
         return keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
 
-    def build(self, input_shape, context_shape=None):
-        width = input_shape[-1]
+    def build(self, x_shape, context_shape=None):
+        width = x_shape[-1]
         context_width = width if context_shape is None else context_shape[-1]
         self.query.build((None, None, width))
         self.key.build((None, None, context_width))

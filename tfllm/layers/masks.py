@@ -26,10 +26,10 @@ def example_mask(query_examples, key_examples, *, query_positions=None, key_posi
     return ops.expand_dims(mask, 1)
 
 
-def additive_mask(mask, dtype="float32"):
-    """`(…)` bool to a float tensor to add to attention scores: 0 where True, a large negative number where False.
+def additive_mask(mask):
+    """`(…)` bool to a float32 tensor to add to attention scores: 0 where True, a large negative number where False.
 
-    The number is finite, so that a softmax over a row that is False everywhere is uniform and not NaN.
+    The number is finite, so that a softmax over a row that is False everywhere is uniform and not NaN; and within float16's range,
+    since Keras casts a layer's floating inputs to its compute dtype. Its exponential is 0 in every dtype.
     """
-    # Half of float16's range: the sum of a score and the mask must not overflow in any of the dtypes.
-    return ops.where(mask, ops.zeros((), dtype), ops.full((), -3e4 if dtype == "float16" else -1e9, dtype))
+    return ops.where(mask, ops.zeros((), "float32"), ops.full((), -3e4, "float32"))

@@ -268,6 +268,13 @@ def _other_heads(family: Family, without: str | None) -> tuple[re.Pattern, ...]:
 
 
 def _tokenizer(directory: str):
+    """The directory's tokenizer; `None` for a directory of weights alone."""
     from tfllm import text
+    from tfllm.text import files
 
-    return text.load(directory) if text.has_tokenizer(directory) else None
+    names = (files.TOKENIZER_JSON, files.VOCAB_TXT, files.VOCAB_JSON)
+    present = files.read_files(directory)
+    if not any(name in names or name.endswith(".model") for name in present):
+        _log.warning("%s: no tokenizer there; model.tokenizer is None", directory)
+        return None
+    return text.load(directory)

@@ -1,0 +1,17 @@
+"""Settings for the whole suite."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_configure(config):
+    # PyTorch must come before TensorFlow: imported after it, transformers crashes the process.
+    if "parity" in config.getoption("markexpr").replace("not parity", "") and importlib.util.find_spec("transformers"):
+        import torch  # noqa: F401
+        from transformers import BertModel  # noqa: F401

@@ -1,0 +1,61 @@
+"""The `tfllm` command. Subcommands and their modules are imported when they are called, so `--help` is quick."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+
+import tfllm
+from tfllm.commands import flags
+from tfllm.errors import UserError
+
+COMMANDS = {
+    "finetune": "Fine-tune a checkpoint on a task or on files of your own.",
+    "evaluate": "Score a fine-tuned model with a task's official metrics.",
+    "predict": "Write labels and probabilities for a task's split or for a file.",
+    "tasks": "List the tasks: kind, size, metric, licence, source.",
+    "models": "List the families of checkpoints that can be loaded, and their heads.",
+    "convert": "Load a checkpoint and save it as a Hugging Face directory or a .keras file.",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `tfllm <command> [--name=value ...]`.
+
+    Args:
+        argv: the arguments without the program's name; default: those of the process.
+
+    Returns:
+        The exit status: 0, or 2 when what the user gave is wrong.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury ours
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        print(_usage())
+        return 0
+    if argv[0] == "--version":
+        print(f"tfllm {tfllm.__version__}")
+        return 0
+    return flags.run(_run, argv, program=f"tfllm {argv[0]}" if argv[0] in COMMANDS else "tfllm")
+
+
+def _run(argv: list[str]) -> None:
+    name, *arguments = argv
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"unknown command.{hint} Received: {name!r}. The commands are: {', '.join(COMMANDS)}.")
+    module = importlib.import_module(f"tfllm.commands.{name}")
+    module.run(flags.parse(module.Config, arguments, program=f"tfllm {name}", summary=COMMANDS[name]))
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items())
+    return f"usage: tfllm <command> [--name=value ...]\n\n{commands}\n\n`tfllm <command> --help` lists a command's flags."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Runs a model over batches and puts its logits in the order of the examples."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfllm.errors import UserError
+
+# One compiled call a model, for as long as the model lives: evaluating after every epoch must not trace it again.
+_FUNCTIONS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def predict_logits(
+    model, batches, size: int, num_outputs: int, name: str, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """Logits `(size, num_outputs)` float32 of a model whose call gives `(B, K, C)`.
+
+    Args:
+        model: called as `model(x, training=False)`.
+        batches: an unshuffled `tfllm.data.Batches`: one epoch of it is run.
+        size: number of examples.
+        num_outputs: C that is expected.
+        name: of the task, for messages.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        UserError: the model gives another number of outputs.
+    """
+    call = _compiled(model)
+    logits = np.zeros((size, num_outputs), np.float32)
+    seen = np.zeros(size, np.int64)
+    steps = batches.steps_per_epoch
+    for step in range(steps):
+        x, _, _ = batches.batch(step)
+        output = call({key: tf.convert_to_tensor(value) for key, value in x.items()})
+        if output.shape.rank != 3 or output.shape[-1] != num_outputs:
+            raise UserError(
+                f"{name} needs a model with {num_outputs} output{'s' if num_outputs > 1 else ''} an example, shape (B, K, {num_outputs}). "
+                f"Received: {type(model).__name__} with output of shape {tuple(output.shape)}. "
+                f"Load it with head='classifier', num_labels={num_outputs}."
+            )
+        indices = batches.example_indices(step)  # (B, K), -1 in empty slots
+        real = indices >= 0
+        logits[indices[real]] = output.numpy()[real]
+        seen += np.bincount(indices[real], minlength=size)
+        if progress is not None:
+            progress(step + 1, steps)
+    if not (seen == 1).all():
+        raise RuntimeError(f"{name}: {int((seen != 1).sum())} of {size} examples were not predicted exactly once. This is a bug.")
+    return logits
+
+
+def _compiled(model) -> tf.types.experimental.PolymorphicFunction:
+    # The variables tell whether layers were added or replaced (LoRA, quantization) since the call was traced.
+    variables = tuple(id(variable) for variable in model.variables)
+    known = _FUNCTIONS.get(model)
+    if known is None or known[0] != variables:
+        # Through a weak reference: a function that held the model would keep its own key alive.
+        reference = weakref.ref(model)
+        function = tf.function(lambda x: tf.cast(reference()(x, training=False), tf.float32))
+        _FUNCTIONS[model] = known = (variables, function)
+    return known[1]

@@ -1,0 +1,34 @@
+"""Early stopping by evaluations rather than by epochs."""
+
+from __future__ import annotations
+
+import keras
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' `EarlyStopping`, whose patience counts evaluations: `Evaluate(every=N)` makes several of them in an epoch.
+
+    Args: as for `keras.callbacks.EarlyStopping`, but `mode` is `"max"` by default, as benchmark metrics are.
+
+    Example:
+        callbacks=[training.Evaluate(task, every=100), training.EarlyStopping(monitor="val_f1", patience=3)]
+    """
+
+    def __init__(self, monitor: str, patience: int = 0, *, mode: str = "max", **options):
+        super().__init__(monitor=monitor, patience=patience, mode=mode, **options)
+        self._evaluations = 0
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._evaluations = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._count(logs)
+
+    def _count(self, logs: dict | None) -> None:
+        if logs and self.monitor in logs:
+            super().on_epoch_end(self._evaluations, logs)
+            self._evaluations += 1

@@ -1,0 +1,63 @@
+"""Evaluation with the task's official metrics while training."""
+
+from __future__ import annotations
+
+import time
+
+from tfllm.errors import UserError
+from tfllm.training.callbacks.step_callback import StepCallback
+
+
+class Evaluate(StepCallback):
+    """Scores the model on a split and puts `val_<metric>` into Keras' logs, where `History` and later callbacks find it.
+
+    Args:
+        task: a `tfllm.tasks.Task`, or anything with `evaluate(model, split, **options) -> {metric: float, ...}`.
+        split: the split to score.
+        every: `None` for the end of each epoch, or a number of steps; the end of training is then scored too.
+        prefix: put before each metric's name.
+        **options: passed to `task.evaluate`, such as `batch_size`, `layout`, `max_length`.
+
+    Attributes:
+        history: list of `{"step": int, "epoch": int, <metric>: float, ...}`, one for each evaluation.
+        seconds: time spent in evaluations.
+
+    Example:
+        model.fit(task.batches("train", model.tokenizer), callbacks=[training.Evaluate(task, "validation", every=100)])
+    """
+
+    def __init__(self, task, split: str = "validation", *, every: int | None = None, prefix: str = "val_", **options):
+        super().__init__()
+        if every is not None and every < 1:
+            raise UserError(f"Evaluate: every must be None or at least 1. Received: every={every!r}.")
+        self.task, self.split, self.every, self.prefix, self.options = task, split, every, prefix, options
+        self.history: list[dict] = []
+        self.seconds = 0.0
+        self._done_at = 0
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._done_at = 0
+
+    def on_step_end(self, step, logs):
+        if self.every and self.is_due(self.every):
+            self._evaluate(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.every:
+            self._evaluate(logs)
+
+    def on_train_end(self, logs=None):
+        # Training can end between two evaluations: the weights it ends with count too.
+        if self._done_at != self.step:
+            self._evaluate(logs)
+
+    def _evaluate(self, logs: dict | None) -> None:
+        start = time.perf_counter()
+        scores = self.task.evaluate(self.model, self.split, **self.options)
+        self.seconds += time.perf_counter() - start
+        self._done_at = self.step
+        metrics = {name: float(value) for name, value in scores.items() if isinstance(value, (int, float)) and name != "n"}
+        self.history.append({"step": self.step, "epoch": self.epoch, **metrics})
+        if logs is not None:
+            logs.update({self.prefix + name: value for name, value in metrics.items()})

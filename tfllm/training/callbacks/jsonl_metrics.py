@@ -1,0 +1,42 @@
+"""Metrics as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+from tfllm.training.callbacks.metrics_recorder import MetricsRecorder
+
+
+class JsonlMetrics(MetricsRecorder):
+    """Writes one JSON object a line: `step`, `epoch` (a fraction), `learning_rate`, and all that is in Keras' logs.
+
+    Every line reaches the file at once, so a killed run keeps what it had. Numbers that JSON lacks (NaN, infinity) are written as
+    `null`. An existing file is added to.
+
+    Args:
+        path: file to write.
+        every: steps from one line to the next. Evaluations and the last step always get a line.
+
+    Example:
+        model.fit(data, callbacks=[training.JsonlMetrics("metrics.jsonl", every=10)])
+    """
+
+    def __init__(self, path: str | os.PathLike, *, every: int = 1):
+        super().__init__(every)
+        self.path = Path(path)
+        self._file = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # flushed at every line
+
+    def write(self, values):
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._file.close()

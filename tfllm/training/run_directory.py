@@ -1,0 +1,119 @@
+"""The directory that a run leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfllm.errors import UserError
+
+
+class RunDirectory:
+    """A new directory for a run, and writers that replace whole files.
+
+    | name | content |
+    | --- | --- |
+    | `config.json` | the configuration, complete |
+    | `results.json` | `"status"`: `"running"`, `"ok"` or `"failed"` (with `"error"`), and at the end all figures |
+    | `metrics.jsonl` | metrics by step |
+    | `tensorboard/` | the same as TensorBoard events |
+    | `model/` | the best model, as a Hugging Face directory |
+    | `best.weights.h5` | while training, and after a failure: the best weights so far |
+    | `<split>_predictions.tsv` | id, label, prediction and probabilities |
+    | `learning_curve.png` | loss and score by step |
+    | `README.md` | the model card |
+    | `seed-<n>/` | with `seeds` > 1: a run directory for each seed |
+
+    Args:
+        path: the directory. It must not exist, or be empty.
+        overwrite: if it holds an earlier run, remove what that run wrote. Other files in it are left alone.
+
+    Raises:
+        UserError: the directory exists and is not empty (with `overwrite`: and is not a run directory), or is a file.
+
+    Example:
+        >>> run = RunDirectory(tempfile.mkdtemp() + "/run")
+        >>> run.write_json("config.json", {"seed": 0})
+        >>> sorted(os.listdir(run.path))
+        ['config.json']
+    """
+
+    _NAMES = ("config.json", "results.json", "metrics.jsonl", "tensorboard", "model", "best.weights.h5", "learning_curve.png", "README.md")
+    _PATTERNS = ("*_predictions.tsv", "partial-*", "seed-*")
+
+    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
+        self.path = Path(path)
+        self.check(self.path, overwrite=overwrite)
+        self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def check(path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Raises the error that making this run directory would raise, and touches nothing."""
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"run_dir must be a directory. Received: {path}, which is a file.")
+        if not path.exists() or not any(path.iterdir()):
+            return
+        if not overwrite:
+            raise UserError(
+                f"run_dir must not exist or be empty, so that no result is lost. Received: {path}. Use --overwrite or another --run_dir."
+            )
+        if not (path / "results.json").is_file():
+            raise UserError(
+                f"overwrite replaces an earlier run only, and there is none (no results.json). Received: {path}. Use another --run_dir."
+            )
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a file in one move. NaN and infinity, which JSON lacks, become `null`."""
+        write_atomically(self.path / name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file in one move."""
+        write_atomically(self.path / name, text)
+
+    def _clear(self) -> None:
+        for path in [self.path / name for name in self._NAMES] + [path for pattern in self._PATTERNS for path in self.path.glob(pattern)]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file such that it holds either what it held before or all of `content`."""
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="partial-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
