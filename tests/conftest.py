@@ -15,3 +15,12 @@ def pytest_configure(config):
     if "parity" in config.getoption("markexpr").replace("not parity", "") and importlib.util.find_spec("transformers"):
         import torch  # noqa: F401
         from transformers import BertModel  # noqa: F401
+
+
+def pytest_sessionstart(session):
+    # Two virtual devices, for the tests on two replicas; only before TensorFlow's first use can the device be split.
+    import tfllm  # noqa: F401  (sets TensorFlow's environment)
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
