@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 from collections.abc import Mapping
 
@@ -52,6 +53,7 @@ class TensorFiles(Mapping):
     def __init__(self, directory: str | os.PathLike):
         self.directory = os.fspath(directory)
         self._views: dict[str, np.ndarray] = {}
+        self._places: dict[str, tuple[np.ndarray, int, int]] = {}  # name -> (map of the file, first byte, bytes)
         index_path = os.path.join(self.directory, _INDEX)
         if os.path.exists(os.path.join(self.directory, _SINGLE)):
             self._map(_SINGLE)
@@ -97,7 +99,19 @@ class TensorFiles(Mapping):
             if stop - start != math.prod(shape) * dtype.itemsize:
                 raise CheckpointError(f"{path}: tensor {name!r} of shape {shape} and {dtype} does not fit its {stop - start} bytes.")
             self._views[name] = data[start:stop].view(dtype).reshape(shape)
+            self._places[name] = (data, 8 + header_size + start, stop - start)
         return names
+
+    def release(self, name: str) -> None:
+        """Gives the memory of a tensor that has been read back to the system; reading it again reads the file again."""
+        data, start, size = self._places[name]
+        if isinstance(data, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            # numpy maps from the page that holds its offset; whole pages only, so that no neighbour is dropped while in use.
+            first = data.offset - data.offset % mmap.ALLOCATIONGRANULARITY
+            begin = -(-(start - first) // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (start - first + size) // mmap.PAGESIZE * mmap.PAGESIZE
+            if end > begin:
+                data._mmap.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._views[name]

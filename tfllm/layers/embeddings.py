@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfllm.config import TransformerConfig
+from tfllm.layers.initializers import WeightInitializer
 from tfllm.layers.normalization import make_norm
 from tfllm.layers.positions import sinusoidal_table
 
@@ -31,7 +32,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(c.dropout, name="dropout", dtype=self.dtype_policy)
 
     def _table(self, rows: int, name: str) -> keras.layers.Embedding:
-        initializer = keras.initializers.TruncatedNormal(stddev=self.config.initializer_range)
+        initializer = WeightInitializer(stddev=self.config.initializer_range)
         return keras.layers.Embedding(rows, self.config.hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy)
 
     def build(self, input_shape=None):

@@ -7,6 +7,7 @@ import keras
 from tfllm.config import TransformerConfig
 from tfllm.layers.attention import MultiHeadAttention
 from tfllm.layers.feed_forward import FeedForward
+from tfllm.layers.initializers import WeightInitializer
 from tfllm.layers.normalization import make_norm
 
 
@@ -29,7 +30,7 @@ class TransformerBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
         c, dtype = self.config, self.dtype_policy
-        initializer = keras.initializers.TruncatedNormal(stddev=c.initializer_range)
+        initializer = WeightInitializer(stddev=c.initializer_range)
         self.attention = MultiHeadAttention(
             c.num_heads, c.head_dim, num_kv_heads=c.num_kv_heads, use_bias=c.attention_bias, output_bias=c.attention_output_bias,
             dropout=c.attention_dropout, kernel_initializer=initializer, name="attention", dtype=dtype,

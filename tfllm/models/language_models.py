@@ -8,6 +8,7 @@ from keras import ops
 from tfllm.config import TransformerConfig
 from tfllm.layers import make_norm
 from tfllm.layers.activations import ACTIVATIONS
+from tfllm.layers.initializers import WeightInitializer
 from tfllm.models import losses
 from tfllm.models.backbones import make_backbone
 from tfllm.models.base import TransformerModel
@@ -20,7 +21,7 @@ class _LanguageModel(TransformerModel):
     def __init__(self, config: TransformerConfig, **kwargs):
         super().__init__(config, **kwargs)
         c, dtype = self.config, self.dtype_policy
-        initializer = keras.initializers.TruncatedNormal(stddev=c.initializer_range)
+        initializer = WeightInitializer(stddev=c.initializer_range)
         self.backbone = make_backbone(c, dtype=dtype)
         self.transform = self.transform_norm = None
         if c.lm_head_transform:
@@ -35,7 +36,7 @@ class _LanguageModel(TransformerModel):
             self.transform_norm.build((None, None, c.hidden_size))
         self.lm_kernel = self.lm_bias = None
         if not c.tie_embeddings:
-            initializer = keras.initializers.TruncatedNormal(stddev=c.initializer_range)
+            initializer = WeightInitializer(stddev=c.initializer_range)
             # Laid out like the token table, (V, D), so that tied and untied heads are the same product.
             self.lm_kernel = self.add_weight(name="lm_kernel", shape=(c.vocab_size, c.hidden_size), initializer=initializer)
         if c.lm_head_bias:

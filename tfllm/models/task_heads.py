@@ -8,6 +8,7 @@ from keras import ops
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
 from tfllm.layers.activations import ACTIVATIONS
+from tfllm.layers.initializers import WeightInitializer
 from tfllm.models import losses
 from tfllm.models.backbones import make_backbone
 from tfllm.models.base import TransformerModel
@@ -28,7 +29,7 @@ class _LabelledModel(TransformerModel):
         self.classifier = self._dense(num_labels, "classifier", use_bias)
 
     def _dense(self, units: int, name: str, use_bias: bool = True) -> keras.layers.Dense:
-        initializer = keras.initializers.TruncatedNormal(stddev=self.config.initializer_range)
+        initializer = WeightInitializer(stddev=self.config.initializer_range)
         return keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
 
     def build(self, input_shape=None):

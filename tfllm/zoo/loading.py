@@ -14,6 +14,7 @@ import numpy as np
 from tfllm import models, zoo
 from tfllm.checkpoints import Rule, TensorFiles, read_config, resolve_directory
 from tfllm.errors import CheckpointError, UserError
+from tfllm.layers.initializers import WeightInitializer, zero_weights
 from tfllm.zoo.family import Family, Head
 
 _log = logging.getLogger("tfllm")
@@ -67,7 +68,8 @@ def load(
     options = _head_options(wanted, hf_config, num_labels, regression, label_names, same_head)
     tensors = TensorFiles(directory)
 
-    model = _make(config, wanted, family, options, dtype)
+    with zero_weights():
+        model = _make(config, wanted, family, options, dtype)
     model.checkpoint = {
         "family": family.name,
         "head": wanted.kind,
@@ -173,8 +175,12 @@ def _fill(model: models.TransformerModel, tensors: TensorFiles, family: Family, 
             continue
         dtypes[rule.theirs] = str(tensors[name].dtype)
         _assign(rule, tensors[name], [variables[path] for path in rule.ours], name, problems)
+        tensors.release(name)
     carried = _account_for_rest(tensors, used, variables, family, head, same_head, problems)
     problems.check(tensors.directory)
+    for path in fresh:
+        if len(variables[path].shape) > 1:
+            variables[path].assign(WeightInitializer(stddev=model.config.initializer_range)(variables[path].shape, variables[path].dtype))
     unused = sorted(set(tensors) - set(used) - set(carried))
     model.carried_tensors = {name: np.array(tensors[name]) for name in carried}
     model.checkpoint = {**model.checkpoint, "dtypes": dtypes, "fresh": sorted(fresh), "unused": unused}
