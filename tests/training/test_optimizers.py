@@ -24,11 +24,6 @@ Y = RNG.integers(0, 3, (6, 1)).astype("int32")
 W = np.array([[1], [1], [1], [1], [1], [0]], "float32")
 
 
-@pytest.fixture(scope="module")
-def two_replicas():
-    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")[:2]])
-
-
 def train(make_optimizer, strategy=None, steps=4, config=CONFIG):
     keras.utils.set_random_seed(0)
     with (strategy or tf.distribute.get_strategy()).scope():

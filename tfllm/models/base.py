@@ -81,7 +81,7 @@ class TransformerModel(keras.Model):
                     f"Give replicas={replicas} to task.batches(...)."
                 )
             with strategy.scope() if strategy is not None else contextlib.nullcontext():
-                zeros = tree.map_structure(lambda s: ops.zeros([d or 1 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec)
+                zeros = tree.map_structure(lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec)
                 self._symbolic_build(data_batch=zeros)
         return super().fit(x, *args, **kwargs)
 
