@@ -6,12 +6,14 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfllm import models
 from tfllm.checkpoints import Rule
 from tfllm.config import TransformerConfig
 from tfllm.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tfllm.models import TransformerModel
 
 # Their names of activation functions; the first that maps to ours is the one written.
 ACTIVATIONS = {
@@ -97,8 +99,10 @@ class Head:
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
-    def model_class(self) -> type[models.TransformerModel] | None:
+    def model_class(self) -> type[TransformerModel] | None:
         """The class; `None` for the bare backbone, which the config decides."""
+        from tfllm import models  # imports TensorFlow: a table of families needs none
+
         return {
             "classifier": models.SequenceClassifier,
             "token_classifier": models.TokenClassifier,
