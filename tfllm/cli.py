@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"tfllm {tfllm.__version__}")
         return 0
-    return flags.run(_run, argv, program=f"tfllm {argv[0]}" if argv[0] in COMMANDS else "tfllm")
+    return flags.run(lambda: _run(argv), program=f"tfllm {argv[0]}" if argv[0] in COMMANDS else "tfllm")
 
 
 def _run(argv: list[str]) -> None:

@@ -98,10 +98,10 @@ def _plain(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def run(command: Callable[[list[str]], None], argv: list[str], *, program: str) -> int:
+def run(command: Callable[[], None], *, program: str) -> int:
     """Runs a command; what the user got wrong becomes one message on standard error. Returns the exit status."""
     try:
-        command(argv)
+        command()
     except UserError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
-"""From sources to static-shape batches: sources -> `Examples` -> tokens, cached on disk -> packed, bucketed or padded batches.
+"""From a source to static-shape batches: source -> `Examples` -> tokens, cached on disk -> batches.
 
-    examples = tfllm.data.read_tsv("train.tsv", text="sentence", label="label")
-    tokens = tfllm.data.tokenize(examples, tokenizer, max_length=128)
-    batches = tfllm.data.Batches(tokens, batch_size=16, layout="packed", shuffle=True)
+examples = tfllm.data.read_tsv("train.tsv", text="sentence", label="label")
+tokens = tfllm.data.tokenize(examples, tokenizer, max_length=128)
+batches = tfllm.data.Batches(tokens, batch_size=16, layout="packed", shuffle=True)
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,11 +27,13 @@ class Columns:
         label: the label column; `None` for data without labels.
         id: the column with the ids of the examples; default: the 0-based number of the row.
         kind: `"classification"` or `"regression"`.
-        labels: the label values allowed in the file, in the order of their class numbers. Default: those that occur, sorted
-            (as numbers where all of them are whole numbers), so the same file always gives the same class numbers.
+        labels: the label values allowed in the file, in the order of their class numbers. Default: those that occur,
+            sorted (as numbers where all of them are whole numbers), so the same file always gives the same class
+            numbers.
         label_range: lowest and highest value allowed for a regression.
         label_optional: labels may be missing: no such column, or -1 in every row (as in exported test splits).
-        drop_labels: label values whose rows are left out, and counted, for example `("-",)` where annotators did not agree.
+        drop_labels: label values whose rows are left out, and counted, for example `("-",)` where annotators did not
+            agree.
     """
 
     text: str | int | tuple[str | int, ...]
@@ -70,7 +73,7 @@ def label_text(value) -> str | None:
 
 @dataclass(slots=True)
 class Row:
-    """One row of a file: `fields` in the order of `Columns.wanted`; `ragged` says what is wrong with a row that is to be skipped."""
+    """One row of a file: `fields` in the order of `Columns.wanted`; `ragged` says why a row is to be skipped."""
 
     line: int
     fields: list
@@ -84,7 +87,7 @@ def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], sour
         DataError: no rows, a text that is not a string, an unknown label, a label that is no number or out of range.
     """
     width = len(columns.text)
-    texts, ids, labels, lines = [[] for _ in range(width)], [], [], []
+    texts, ids, labels = [[] for _ in range(width)], [], []
     unlabelled, skipped = [], {}
     numbers = None if columns.labels is None else {name: number for number, name in enumerate(columns.labels)}
     count, blank = 0, 0
@@ -108,16 +111,19 @@ def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], sour
             continue
         for column, name, text in zip(texts, columns.text, row.fields):
             if not isinstance(text, str):
-                raise DataError(path, row.line, f"column {name!r} must hold text. Received: {text!r} ({type(text).__name__}).")
+                raise DataError(
+                    path, row.line, f"column {name!r} must hold text. Received: {text!r} ({type(text).__name__})."
+                )
             blank += not text
             column.append(text)
         ids.append(row_id)
-        lines.append(row.line)
     if not ids:
         found = f"Received: {count} rows, all of them skipped ({'; '.join(skipped)})." if count else "Received: none."
         raise DataError(path, None, f"expected rows of data. {found}")
     if unlabelled and labels:
-        raise DataError(path, unlabelled[0], "this row has no label, but others have. Expected a label in every row, or in none.")
+        raise DataError(
+            path, unlabelled[0], "this row has no label, but others have. Expected a label in every row, or in none."
+        )
     notes = [f"{len(at)} rows skipped, {reason}: {_list_lines(at)}" for reason, at in skipped.items()]
     if blank:
         notes.append(f"{blank} empty texts, kept")
@@ -139,7 +145,7 @@ def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], sour
 def sorted_labels(values: Iterable[str]) -> tuple[str, ...]:
     """The different values, sorted: by number where all are whole numbers, else as text."""
     different = set(values)
-    whole = all(value.lstrip("-").isdecimal() for value in different)
+    whole = all(re.fullmatch(r"-?[0-9]{1,18}", value) for value in different)
     return tuple(sorted(different, key=(lambda v: (int(v), v)) if whole else None))
 
 
@@ -149,16 +155,23 @@ def _read_class(value: str | None, columns: Columns, numbers: dict[str, int] | N
         raise DataError(path, line, f"column {columns.label!r} holds no label. Expected {_allowed(columns.labels)}.")
     if numbers is None:
         if value == "":
-            raise DataError(path, line, f"column {columns.label!r} holds an empty label. Expected a label in every row.")
+            raise DataError(
+                path, line, f"column {columns.label!r} holds an empty label. Expected a label in every row."
+            )
         return value
     if value not in numbers:
-        raise DataError(path, line, f"unknown label in column {columns.label!r}. Expected {_allowed(columns.labels)}. Received: {value!r}.")
+        raise DataError(
+            path,
+            line,
+            f"unknown label in column {columns.label!r}. Expected {_allowed(columns.labels)}. Received: {value!r}.",
+        )
     return numbers[value]
 
 
 def _read_number(value, columns: Columns, path, line: int) -> float:
     try:
-        number = math.nan if isinstance(value, bool) or value is None else float(value)
+        # float() itself reads True as 1 and "1_0" as 10.
+        number = math.nan if isinstance(value, bool) or value is None or "_" in str(value) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
@@ -167,7 +180,9 @@ def _read_number(value, columns: Columns, path, line: int) -> float:
         low, high = columns.label_range
         if not low <= number <= high:
             raise DataError(
-                path, line, f"label out of range in column {columns.label!r}. Expected {low:g} to {high:g}. Received: {value!r}."
+                path,
+                line,
+                f"label out of range in column {columns.label!r}. Expected {low:g} to {high:g}. Received: {value!r}.",
             )
     return number
 

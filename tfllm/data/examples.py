@@ -18,7 +18,7 @@ class ReadReport:
     Attributes:
         rows_read: data rows seen (a header and blank lines are not rows), the skipped ones included.
         skipped_lines: 1-based line numbers of the rows that were left out.
-        notes: sentences for the user: why rows were left out, how many texts are empty, a size that is not the official one.
+        notes: sentences for the user: why rows were left out, how many texts are empty, an unofficial size.
     """
 
     rows_read: int = 0
@@ -37,11 +37,13 @@ class Examples:
 
     Args:
         texts: one or two lists of N strings. Empty strings are allowed (and counted in the report).
-        labels: `(N,)` class numbers (kept as int32) or real numbers (kept as float32); `None` where there are no labels.
+        labels: `(N,)` class numbers (kept as int32) or real numbers (kept as float32); `None` where there are no
+            labels.
         ids: N strings that name the examples in a prediction file; default: "0" to "N-1".
         source: where they come from, for people.
         report: what was read and what was left out.
-        label_names: the values in the file that class numbers 0, 1, ... stand for; `None` for real numbers or when not known.
+        label_names: the values in the file that class numbers 0, 1, ... stand for; `None` for real numbers or when not
+            known.
 
     Raises:
         UserError: columns of different lengths, something that is not a string, labels of a wrong shape or not finite.
@@ -68,7 +70,9 @@ class Examples:
                 raise UserError(f"Text columns must have the same length. Received: {[len(c) for c in self.texts]}.")
             for row, text in enumerate(column):
                 if not isinstance(text, str):
-                    raise UserError(f"A text must be a string. Received: {text!r} ({type(text).__name__}) at row {row}.")
+                    raise UserError(
+                        f"A text must be a string. Received: {text!r} ({type(text).__name__}) at row {row}."
+                    )
         if self.labels is not None:
             object.__setattr__(self, "labels", _label_array(self.labels, size))
         ids = [str(i) for i in range(size)] if self.ids is None else [str(i) for i in self.ids]
@@ -81,7 +85,7 @@ class Examples:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256, in hex, of the texts, the labels and the ids: equal for equal contents, wherever they were read from."""
+        """sha256, in hex, of the texts, the labels and the ids: equal for equal contents from any source."""
         digest = hashlib.sha256(f"examples 1 {len(self.texts)} {len(self)}".encode())
         for column in (*self.texts, self.ids):
             digest.update(np.array([len(text) for text in column], "<i8").tobytes())
@@ -95,11 +99,16 @@ class Examples:
 def _label_array(labels, size: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (size,):
-        raise UserError(f"There must be a label for each of the {size} examples. Received: labels of shape {labels.shape}.")
+        raise UserError(
+            f"There must be a label for each of the {size} examples. Received: labels of shape {labels.shape}."
+        )
     if labels.dtype.kind in "iub":
         return labels.astype(np.int32)
     if labels.dtype.kind != "f":
-        raise UserError(f"Labels must be class numbers or real numbers. Received: {labels.dtype} ({labels[:3].tolist()} ...).")
+        raise UserError(
+            f"Labels must be class numbers or real numbers. Received: {labels.dtype} ({labels[:3].tolist()} ...)."
+        )
     if not np.isfinite(labels).all():
-        raise UserError(f"Labels must be finite. Received: {labels[~np.isfinite(labels)][0]} at row {int(np.argmin(np.isfinite(labels)))}.")
+        row = int(np.argmin(np.isfinite(labels)))
+        raise UserError(f"Labels must be finite. Received: {labels[row]} at row {row}.")
     return labels.astype(np.float32)

@@ -12,8 +12,8 @@ from tfllm.errors import DataError
 def decoded_lines(path: str | os.PathLike, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
     r"""Yields `(line number from 1, text)`.
 
-    Only `\n` and `\r\n` end a line: the other characters that Python's `splitlines` cuts at (U+2028, U+0085, a lone `\r`, ...)
-    occur inside of texts. A byte order mark at the start is dropped.
+    Only `\n` and `\r\n` end a line: the other characters that Python's `splitlines` cuts at (U+2028, U+0085, a lone
+    `\r`, ...) occur inside of texts. A byte order mark at the start is dropped.
 
     Args:
         path: the file.
@@ -32,7 +32,9 @@ def decoded_lines(path: str | os.PathLike, *, keep_ends: bool = False) -> Iterat
             offset += len(raw)
             if number == 1:
                 if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    raise DataError(path, 1, "expected UTF-8 text. Received: UTF-16. Convert it: iconv -f utf-16 -t utf-8.")
+                    raise DataError(
+                        path, 1, "expected UTF-8 text. Received: UTF-16. Convert it: iconv -f utf-16 -t utf-8."
+                    )
                 if raw.startswith(codecs.BOM_UTF8):
                     raw, start = raw[len(codecs.BOM_UTF8) :], len(codecs.BOM_UTF8)
             if not raw:  # a file of a byte order mark alone
@@ -44,8 +46,8 @@ def decoded_lines(path: str | os.PathLike, *, keep_ends: bool = False) -> Iterat
                 raise DataError(
                     path,
                     number,
-                    f"expected UTF-8 text. Received: byte 0x{raw[error.start]:02x} at byte offset {start + error.start} of the file. "
-                    "Convert the file, for example: iconv -f latin1 -t utf-8.",
+                    f"expected UTF-8 text. Received: byte 0x{raw[error.start]:02x} at byte offset "
+                    f"{start + error.start} of the file. Convert it, for example: iconv -f latin1 -t utf-8.",
                 ) from None
             if not keep_ends and text.endswith("\n"):
                 text = text[:-2] if text.endswith("\r\n") else text[:-1]

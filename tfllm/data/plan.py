@@ -7,15 +7,17 @@ A plan knows nothing of tokens. It is made once from the lengths, and then deals
     epoch.indices      # (M, R, K) which example stands in slot k of row r of batch m; -1: the slot is empty
     epoch.widths       # (M,) the T of each batch
 
-Every layout has exactly `batch_size` examples in a batch, so an optimizer step means the same under each of them. (Where the
-number of examples is no multiple of it, a few packed batches have one fewer, or one padded or bucketed batch is part full.)
+Every layout has exactly `batch_size` examples in a batch, so an optimizer step means the same under each of them.
+(Where the number of examples is no multiple of it, a few packed batches have one fewer, or one padded or bucketed
+batch is part full.)
 
-**Packed** puts several examples in a row. What makes it both dense and static is that all batches have the same load: examples
-are dealt like cards, longest first, each round's longest card to the batch with the least tokens so far. The deal is done once,
-with *lengths* as cards; an epoch then draws which examples of that length the cards stand for. So the batches of every epoch
-have the very same sizes (the set of shapes is known beforehand), while their members change. A batch holds the whole range of
-lengths in place of whatever a plain shuffle would have drawn: sampling stratified by length. Lengths that few examples have are
-first merged with their neighbours, at the price of a little padding, so that no example has a fixed place.
+**Packed** puts several examples in a row. What makes it both dense and static is that all batches have the same load:
+examples are dealt like cards, longest first, each round's longest card to the batch with the least tokens so far. The
+deal is done once, with *lengths* as cards; an epoch then draws which examples of that length the cards stand for. So
+the batches of every epoch have the very same sizes (the set of shapes is known beforehand), while their members
+change. A batch holds the whole range of lengths in place of whatever a plain shuffle would have drawn: sampling
+stratified by length. Lengths that few examples have are first merged with their neighbours, at the price of a little
+padding, so that no example has a fixed place.
 """
 
 from __future__ import annotations
@@ -30,16 +32,17 @@ WIDTH_MULTIPLE = 8
 # At least this many examples share a card of the packed deal.
 MIN_CLASS_SIZE = 8
 
-# The cost of one token in a row of T is taken as 1 + T / ATTENTION_SHARE: a layer multiplies a token by 12 D^2 weights, attention
-# adds 2 T D products, and their ratio is T / 6D. This is 6D for D = 384, which a training step on two cores bears out (1,130 tokens
-# in 1, 2, 4 rows: 1.43, 1.09, 1 times the time; reckoned 1.25, 1.06, 1). Wider models feel it less.
+# The cost of one token in a row of T is taken as 1 + T / ATTENTION_SHARE: a layer multiplies a token by 12 D^2
+# weights, attention adds 2 T D products, and their ratio is T / 6D. This is 6D for D = 384, which a training step on
+# two cores bears out (1,130 tokens in 1, 2, 4 rows: 1.43, 1.09, 1 times the time; reckoned 1.25, 1.06, 1). Wider
+# models feel it less.
 ATTENTION_SHARE = 6 * 384
 
 # Fewer shapes are taken if they cost no more than this beyond the best: each is compiled.
 SHAPE_TOLERANCE = 0.01
 
-# The same for fewer rows: they pad less, and attention on many short rows is slower than its operations, counted, say (220
-# tokens in 1, 2, 4 rows took 1, 1.11, 1.09 times the time, where 1, 0.99, 0.97 were reckoned).
+# The same for fewer rows: they pad less, and attention on many short rows takes longer than its operations, counted,
+# say (220 tokens in 1, 2, 4 rows: 1, 1.11, 1.09 times the time; reckoned 1, 0.99, 0.97).
 ROWS_TOLERANCE = 0.03
 
 # Bucketed batches are sorted by length within windows of this many batches.
@@ -57,7 +60,7 @@ class EpochPlan:
 def shuffle_keys(seed: int, epoch: int, size: int) -> np.ndarray:
     """Random 64-bit numbers, shape `(size,)`, that depend on `(seed, epoch)` alone; sorting by them shuffles.
 
-    These are the raw numbers of the Philox generator, which NumPy promises not to change, unlike `Generator.permutation`.
+    These are the raw numbers of the Philox generator, which NumPy promises to keep, unlike `Generator.permutation`.
     """
     return np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(size)
 
@@ -80,7 +83,7 @@ def choose_widths(needed: np.ndarray, max_shapes: int) -> np.ndarray:
     values, counts = np.unique(needed, return_counts=True)
     number = len(values)
     before = np.concatenate([[0], np.cumsum(counts)])  # before[i]: batches that need less than values[i]
-    # cost[j]: tokens of the batches that need values[: j] when values[j - 1] is a shape, with the shapes allowed so far.
+    # cost[j]: tokens of the batches that need values[:j] when values[j - 1] is a shape, with the shapes allowed so far.
     cost = np.full(number + 1, np.inf)
     cost[0] = 0
     totals, parents = [], []
@@ -106,7 +109,7 @@ def fit_widths(needed: np.ndarray, widths: np.ndarray) -> np.ndarray:
 
 
 def length_classes(descending: np.ndarray, smallest: int = MIN_CLASS_SIZE) -> np.ndarray:
-    """Number the classes of examples that may stand for each other: equal lengths, rare ones merged with the next shorter.
+    """Number the classes of examples that may stand for each other: equal lengths, rare ones merged with shorter ones.
 
     Args:
         descending: (N,) lengths, longest first.
@@ -136,7 +139,9 @@ class PackedPlan:
         keys: how many random numbers an epoch takes.
     """
 
-    def __init__(self, members: np.ndarray, classes: np.ndarray, positions: np.ndarray, needed: np.ndarray, max_shapes: int):
+    def __init__(
+        self, members: np.ndarray, classes: np.ndarray, positions: np.ndarray, needed: np.ndarray, max_shapes: int
+    ):
         self.rows, self.slots = positions.shape[1:]
         self.widths = choose_widths(needed, max_shapes)
         self.keys = len(members) + len(positions)
@@ -198,7 +203,7 @@ def packed_plan(
 
 
 def _deal(capacities: np.ndarray, batch_size: int) -> np.ndarray:
-    """Deal positions of the descending `capacities` into batches of nearly equal load: (M, batch_size), -1 for no example."""
+    """Deal positions of the descending `capacities` to batches of nearly equal load: (M, batch_size), -1 for none."""
     batches = -(-len(capacities) // batch_size)
     positions = np.full(batches * batch_size, -1, np.int64)
     positions[: len(capacities)] = np.arange(len(capacities))

@@ -1,7 +1,7 @@
 """Readers of files: TSV, CSV and JSON lines, to `Examples`. (`tfllm.data.sources_tfds` reads TFDS.)
 
-Nothing is left out in silence. A row that cannot be read is one `DataError` with file and line; where rows may be left out, because
-the caller said so, `Examples.report` counts them and gives their lines.
+Nothing is left out in silence. A row that cannot be read is one `DataError` with file and line; where rows may be left
+out, because the caller said so, `Examples.report` counts them and gives their lines.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ def read_tsv(path: str | os.PathLike, *, header: bool = True, skip_ragged: bool 
     Args:
         path: a UTF-8 file.
         header: the first line names the columns; else columns are given by 0-based number.
-        skip_ragged: leave out lines that are cut short, and count them in the report, as the readers of QQP and MNLI do. A line with
-            too many fields is then read by its first ones; if they do not hold a valid label it is left out too.
-        **columns: `text`, `label`, `id`, `kind`, `labels`, `label_range`, `label_optional`, `drop_labels`: see `Columns`.
+        skip_ragged: leave out lines that are cut short, and count them in the report, as the readers of QQP and MNLI
+            do. A line with too many fields is then read by its first ones; if they do not hold a valid label it is left
+            out too.
+        **columns: `text`, `label`, `id`, `kind`, `labels`, `label_range`, `label_optional`, `drop_labels`: see
+            `Columns`.
 
     Returns:
         `Examples` in the order of the file.
 
     Raises:
-        DataError: no such file, an empty file, bytes that are not UTF-8, a missing column, a line with too few or too many fields,
-            an unknown label, a label out of range.
+        DataError: no such file, an empty file, bytes that are not UTF-8, a missing column, a line with too few or too
+            many fields, an unknown label, a label out of range.
 
     Example:
         >>> read_tsv("SST-2/train.tsv", text="sentence", label="label", labels=("0", "1"))  # doctest: +SKIP
@@ -43,7 +45,9 @@ def read_tsv(path: str | os.PathLike, *, header: bool = True, skip_ragged: bool 
     return _read_delimited(path, records, Columns(**columns), header, skip_ragged)
 
 
-def read_csv(path: str | os.PathLike, *, header: bool = True, delimiter: str = ",", skip_ragged: bool = False, **columns) -> Examples:
+def read_csv(
+    path: str | os.PathLike, *, header: bool = True, delimiter: str = ",", skip_ragged: bool = False, **columns
+) -> Examples:
     """Reads comma-separated values with CSV quoting (RFC 4180): a quoted field may hold delimiters, `""` and line ends.
 
     Args:
@@ -112,7 +116,9 @@ def from_memory(
     given = {"text": texts, "pair": pairs, "label": labels, "id": ids}
     lists = {name: list(values) for name, values in given.items() if values is not None}
     if len({len(values) for values in lists.values()}) > 1:
-        raise UserError(f"Columns must have the same length. Received: { {name: len(v) for name, v in lists.items()} }.")
+        raise UserError(
+            f"Columns must have the same length. Received: { {name: len(v) for name, v in lists.items()} }."
+        )
     columns = Columns(
         text=("text",) if pairs is None else ("text", "pair"),
         label=None if labels is None else "label",
@@ -141,7 +147,9 @@ def _read_delimited(
     rows = _delimited_rows(path, records, columns, positions, names, skip_ragged, extra)
     examples = collect(path, columns, rows, os.fspath(path))
     if extra:
-        note = f"{len(extra)} rows with more than {len(names)} fields, read by their first ones: first on line {extra[0]}"
+        note = (
+            f"{len(extra)} rows with more than {len(names)} fields, read by their first ones: first on line {extra[0]}"
+        )
         report = replace(examples.report, notes=(*examples.report.notes, note))
         examples = replace(examples, report=report)
     return examples
@@ -168,7 +176,13 @@ def _locate(path, line: int, columns: Columns, names: list[str], header: bool) -
 
 
 def _delimited_rows(
-    path, records: Iterable, columns: Columns, positions: list[int], names: list[str], skip_ragged: bool, extra: list[int]
+    path,
+    records: Iterable,
+    columns: Columns,
+    positions: list[int],
+    names: list[str],
+    skip_ragged: bool,
+    extra: list[int],
 ) -> Iterator[Row]:
     width = len(names)
     label_at = positions[len(columns.text)] if columns.label is not None else None
@@ -180,7 +194,9 @@ def _delimited_rows(
             yield Row(line, [fields[i] for i in positions])
         elif not skip_ragged:
             shape = "cut short" if count < width else "too long"
-            raise DataError(path, line, f"the line is {shape}: expected {width} fields ({', '.join(names)}). Received: {count}.")
+            raise DataError(
+                path, line, f"the line is {shape}: expected {width} fields ({', '.join(names)}). Received: {count}."
+            )
         elif count > width and (label_at is None or columns.labels is None or fields[label_at] in columns.labels):
             extra.append(line)
             yield Row(line, [fields[i] for i in positions])
@@ -199,7 +215,9 @@ def _csv_records(path: str | os.PathLike, delimiter: str) -> Iterator[tuple[int,
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(path, start, f"broken CSV in the record that starts here: {error}. Quotes inside a field are doubled.") from None
+            raise DataError(
+                path, start, f"broken CSV in the record that starts here: {error}. Quotes inside a field are doubled."
+            ) from None
         yield start, fields or [""]
 
 
@@ -209,12 +227,14 @@ def _json_rows(path: str | os.PathLike, columns: Columns) -> Iterator[Row]:
             continue
         try:
             record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(path, line, f"broken JSON: {error.msg} at character {error.pos + 1}. Expected one object a line.") from None
+        except ValueError as error:  # a JSONDecodeError, or a whole number with more digits than Python reads
+            raise DataError(path, line, f"broken JSON: {error}. Expected one object a line.") from None
         except RecursionError:
             raise DataError(path, line, "JSON is nested too deeply. Expected one flat object a line.") from None
         if not isinstance(record, dict):
-            raise DataError(path, line, f"expected a JSON object with columns as keys. Received: {type(record).__name__}.")
+            raise DataError(
+                path, line, f"expected a JSON object with columns as keys. Received: {type(record).__name__}."
+            )
         fields = []
         for column in columns.wanted:
             if column not in record and not (column == columns.label and columns.label_optional):
@@ -224,6 +244,8 @@ def _json_rows(path: str | os.PathLike, columns: Columns) -> Iterator[Row]:
                 try:
                     value.encode()
                 except UnicodeEncodeError:
-                    raise DataError(path, line, f"column {column!r} holds half of a surrogate pair (\\ud800 to \\udfff).") from None
+                    raise DataError(
+                        path, line, f"column {column!r} holds half of a surrogate pair (\\ud800 to \\udfff)."
+                    ) from None
             fields.append(value)
         yield Row(line, fields)

@@ -27,14 +27,15 @@ def read_tfds(
 ) -> Examples:
     """Reads a split of a TFDS builder.
 
-    TFDS shuffles the examples when it writes them. Where there is an id feature they are put in its order again, so that the
-    result equals what is read from the original files.
+    TFDS shuffles the examples when it writes them. Where there is an id feature they are put in its order again, so
+    that the result equals what is read from the original files.
 
     Args:
         builder: TFDS name, with its config and version where it has them: `"glue/sst2"`, `"glue/sst2:2.0.0"`.
         split: name of the split in TFDS; slices (`"train[:100]"`) work too.
         text: the text feature, or a pair of them.
-        label: the label feature (a class label or a number); `None` for data without labels. A split whose labels are all -1 has none.
+        label: the label feature (a class label or a number); `None` for data without labels. A split whose labels are
+            all -1 has none.
         id: whole-number feature that orders and names the examples; `None`: numbered in the order that TFDS gives.
         labels: class names expected, in order; another list in TFDS is an error.
         label_range: lowest and highest value allowed for a number.
@@ -53,7 +54,10 @@ def read_tfds(
     data_dir = None if data_dir is None else os.path.expanduser(os.fspath(data_dir))
     try:
         made = tfds.builder(builder, data_dir=data_dir)
-    except (ValueError, AttributeError) as error:  # DatasetNotFoundError, and a config that is not there, are ValueErrors
+    except (
+        ValueError,
+        AttributeError,
+    ) as error:  # DatasetNotFoundError, and a config that is not there, are ValueErrors
         raise UserError(f"TFDS has no builder {builder!r}: {str(error).strip().splitlines()[0]}") from error
     _prepare(made, builder, download)
     base = split.split("[")[0]
@@ -64,7 +68,9 @@ def read_tfds(
     wanted = [*names, *(name for name in (label, id) if name is not None)]
     missing = [name for name in wanted if name not in features]
     if missing:
-        raise UserError(f"{builder} has no feature {', '.join(map(repr, missing))}. Its features are: {', '.join(features)}.")
+        raise UserError(
+            f"{builder} has no feature {', '.join(map(repr, missing))}. Its features are: {', '.join(features)}."
+        )
 
     columns = _read_columns(made, split, wanted)
     # Without an id, the order is the one on disk, which TFDS keeps fixed when files are not shuffled.
@@ -78,7 +84,14 @@ def read_tfds(
     ids = [str(i) for i in (columns[id][order] if id is not None else order)]
     blank = sum(not entry for column in texts for entry in column)
     notes = (f"{blank} empty texts, kept",) if blank else ()
-    return Examples(texts, values, ids, f"{where} {made.version}", ReadReport(len(ids), (), notes), class_names and tuple(class_names))
+    return Examples(
+        texts,
+        values,
+        ids,
+        f"{where} {made.version}",
+        ReadReport(len(ids), (), notes),
+        class_names and tuple(class_names),
+    )
 
 
 def _prepare(made, builder: str, download: bool) -> None:
@@ -93,14 +106,15 @@ def _prepare(made, builder: str, download: bool) -> None:
     # Whatever a download can raise (network, proxy, checksum, disk) is the same message to the user, with its cause.
     except Exception as error:
         cause = str(error).strip().splitlines()
-        raise UserError(f"{where}, and downloading it failed. {hint}. Cause: {type(error).__name__}: {cause[0] if cause else ''}") from error
+        raise UserError(
+            f"{where}, and downloading it failed. {hint}. Cause: {type(error).__name__}: {cause[0] if cause else ''}"
+        ) from error
 
 
 def _read_columns(made, split: str, wanted: list[str]) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
-    data = made.as_dataset(split=split, shuffle_files=False)
-    data = data.map(lambda example: {name: example[name] for name in wanted}).batch(_ROWS_A_READ).prefetch(1)
+    data = made.as_dataset(split=split, shuffle_files=False, batch_size=_ROWS_A_READ)
     parts = {name: [] for name in wanted}
     with tf.device("CPU:0"):
         for batch in data.as_numpy_iterator():
@@ -117,7 +131,9 @@ def _decode(values: np.ndarray, name: str, where: str) -> list[str]:
         try:
             texts.append(value.decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise DataError(where, row + 1, f"feature {name!r}: expected UTF-8 text. Received: byte 0x{value[error.start]:02x}.") from None
+            raise DataError(
+                where, row + 1, f"feature {name!r}: expected UTF-8 text. Received: byte 0x{value[error.start]:02x}."
+            ) from None
         except AttributeError:
             raise UserError(f"{where}: feature {name!r} must hold text. Received: {values.dtype}.") from None
     return texts
@@ -130,5 +146,7 @@ def _labels(values: np.ndarray, class_names, label_range: tuple[float, float] | 
     low, high = (0, len(class_names) - 1) if class_names is not None else label_range or (-np.inf, np.inf)
     bad = np.flatnonzero(~((values >= low) & (values <= high)))
     if len(bad):
-        raise DataError(where, int(bad[0]) + 1, f"label out of range. Expected {low:g} to {high:g}. Received: {values[bad[0]]}.")
+        raise DataError(
+            where, int(bad[0]) + 1, f"label out of range. Expected {low:g} to {high:g}. Received: {values[bad[0]]}."
+        )
     return values.astype(np.int32 if values.dtype.kind in "iu" else np.float32)

@@ -1,7 +1,7 @@
 """What the benchmarks' official scorers compute, from logits or predictions, with bootstrap intervals.
 
-    tfllm.metrics.compute("f1", logits, labels)
-    tfllm.metrics.bootstrap_ci("f1", logits, labels)
+tfllm.metrics.compute("f1", logits, labels)
+tfllm.metrics.bootstrap_ci("f1", logits, labels)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Percentile bootstrap intervals (Efron 1979), fast where the metric depends on a few sums only.
 
-Examples are drawn with replacement, N of N. For metrics of a confusion matrix the resampled matrix is multinomial, so it is drawn as
-such: the same distribution without touching the examples. Correlations count how often each example was drawn; Spearman's ranks are
-computed anew in every resample.
+Examples are drawn with replacement, N of N. For metrics of a confusion matrix the resampled matrix is multinomial, so
+it is drawn as such: the same distribution without touching the examples. Correlations count how often each example
+was drawn; Spearman's ranks are computed anew in every resample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from tfllm.errors import UserError
 from tfllm.metrics import registry
 from tfllm.metrics.classification import confusion_counts
 from tfllm.metrics.predictions import value_pairs
-
 
 _MAX_CLASSES = 64  # above, R matrices of C x C would fill the memory, and examples are drawn instead
 
@@ -43,11 +42,12 @@ def bootstrap_ci(
         seed: of the draws; the same seed gives the same interval.
 
     Returns:
-        `Interval(low, high, method)`. Resamples in which the metric is not defined (a correlation of constants) are left out, and
-        `method` says how many; with none left both ends are NaN.
+        `Interval(low, high, method)`. Resamples in which the metric is not defined (a correlation of constants) are
+        left out, and `method` says how many; with none left both ends are NaN.
 
     Raises:
-        UserError: an unknown metric, a confidence outside of (0, 1), fewer than 2 resamples, predictions that do not fit.
+        UserError: an unknown metric, a confidence outside of (0, 1), fewer than 2 resamples, predictions that do not
+            fit.
 
     Example:
         >>> bootstrap_ci("accuracy", [1, 1, 0, 0], [1, 1, 0, 0])[:2]
@@ -86,7 +86,9 @@ def bootstrap_ci(
     return Interval(float(low), float(high), method)
 
 
-def _over_draws(score: Callable[[np.ndarray, int], float], size: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _over_draws(
+    score: Callable[[np.ndarray, int], float], size: int, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
     return np.array([score(rng.integers(0, size, size), size) for _ in range(resamples)])
 
 

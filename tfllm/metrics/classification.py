@@ -59,7 +59,7 @@ def macro_f1(predictions, labels) -> float:
 
 
 def matthews_corrcoef(predictions, labels) -> float:
-    """Matthews correlation coefficient, -1 to 1, also for more than two classes; 0 where all predictions or all labels are equal.
+    """Matthews correlation coefficient, -1 to 1, of two or more classes; 0 where all predictions or labels are equal.
 
     Args:
         predictions: logits `(N, C)` or class numbers `(N,)`.
@@ -68,11 +68,13 @@ def matthews_corrcoef(predictions, labels) -> float:
     from sklearn.metrics import matthews_corrcoef as coefficient
 
     predictions, labels = class_pairs(predictions, labels)
+    if np.ptp(np.concatenate([predictions, labels])) == 0:
+        return 0.0  # as scikit-learn has it, without its warning about the shape of a confusion matrix
     return float(coefficient(labels, predictions))
 
 
 def confusion_counts(predictions, labels) -> np.ndarray:
-    """Counts `(C, C)` of examples by true class (row) and predicted class (column); C covers the class numbers that occur."""
+    """Counts `(C, C)` of examples by true class (row) and predicted class; C covers the classes that occur."""
     predictions, labels = class_pairs(predictions, labels)
     if min(predictions.min(), labels.min()) < 0:
         raise UserError("Expected class numbers from 0. Received: a negative one (-1 stands for a missing label).")

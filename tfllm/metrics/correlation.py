@@ -17,7 +17,7 @@ def pearson(predictions, labels) -> float:
         labels: values `(N,)`.
 
     Example:
-        >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+        >>> round(pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), 6)
         1.0
     """
     from scipy.stats import pearsonr
@@ -26,7 +26,7 @@ def pearson(predictions, labels) -> float:
 
 
 def spearman(predictions, labels) -> float:
-    """Spearman rank correlation, with mean ranks for ties; NaN, with a warning, where all predictions or all labels are equal.
+    """Spearman rank correlation, with mean ranks for ties; NaN, with a warning, where all of one side are equal.
 
     Args:
         predictions: values `(N,)` or `(N, 1)`.

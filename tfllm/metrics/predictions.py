@@ -11,7 +11,8 @@ def predicted_classes(predictions) -> np.ndarray:
     """Class numbers `(N,)` of logits `(N, C)`, the first of equal ones, or of class numbers `(N,)` themselves.
 
     Raises:
-        UserError: another shape, fewer than two logits, real numbers where class numbers are expected, or logits that are not finite.
+        UserError: another shape, fewer than two logits, real numbers where class numbers are expected, or logits that
+            are not finite.
     """
     predictions = np.asarray(predictions)
     if predictions.ndim == 1 and predictions.dtype.kind in "iub":
@@ -35,7 +36,9 @@ def predicted_values(predictions) -> np.ndarray:
     if predictions.ndim == 2 and predictions.shape[1] == 1:
         predictions = predictions[:, 0]
     if predictions.ndim != 1 or predictions.dtype.kind not in "iuf":
-        raise UserError(f"Expected real values of shape (N,) or (N, 1). Received: {predictions.dtype} of shape {predictions.shape}.")
+        raise UserError(
+            f"Expected real values of shape (N,) or (N, 1). Received: {predictions.dtype} of shape {predictions.shape}."
+        )
     _check_finite(predictions)
     return predictions.astype(np.float64)
 
@@ -44,7 +47,10 @@ def paired(predictions: np.ndarray, labels) -> tuple[np.ndarray, np.ndarray]:
     """Predictions and labels `(N,)`, checked to be of one length that is not 0."""
     labels = np.asarray(labels)
     if labels.shape != predictions.shape:
-        raise UserError(f"Expected a label for each of the {len(predictions)} predictions. Received: labels of shape {labels.shape}.")
+        raise UserError(
+            f"Expected a label for each of the {len(predictions)} predictions. "
+            f"Received: labels of shape {labels.shape}."
+        )
     if not len(labels):
         raise UserError("Expected at least one prediction to score. Received: none.")
     return predictions, labels
@@ -68,6 +74,6 @@ def _check_finite(predictions: np.ndarray) -> None:
     bad = ~np.isfinite(predictions.astype(np.float64)).reshape(len(predictions), -1).all(axis=1)
     if bad.any():
         raise UserError(
-            f"Expected finite predictions. Received: NaN or infinity for {int(bad.sum())} of {len(bad)} examples, first for number "
-            f"{int(bad.argmax())}. The model has diverged, or its dtype overflows."
+            f"Expected finite predictions. Received: NaN or infinity for {int(bad.sum())} of {len(bad)} examples, "
+            f"first for number {int(bad.argmax())}. The model has diverged, or its dtype overflows."
         )

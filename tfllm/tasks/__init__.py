@@ -1,8 +1,8 @@
 """Benchmark tasks: a source, the meaning of its labels, the official metrics, and the form of the submission.
 
-    task = tfllm.tasks.get("glue/mrpc", data_dir="glue_data")
-    model.fit(task.batches("train", model.tokenizer, batch_size=16), epochs=3)
-    task.evaluate(model, "validation")
+task = tfllm.tasks.get("glue/mrpc", data_dir="glue_data")
+model.fit(task.batches("train", model.tokenizer, batch_size=16), epochs=3)
+task.evaluate(model, "validation")
 """
 
 from __future__ import annotations

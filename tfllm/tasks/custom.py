@@ -39,12 +39,14 @@ def from_files(
     """A task from TSV, CSV or JSON-lines files.
 
     Args:
-        train, validation, test: the files. The test file may be without the label column, or hold -1 there in every row.
+        train, validation, test: the files. The test file may be without the label column, or hold -1 there in every
+            row.
         text: the text column, or a pair of them (names, or 0-based numbers).
         label: the label column.
         kind: `"classification"` or `"regression"`.
-        labels: the label values, in the order of their class numbers. Default: those that occur in the train file (without one, in the
-            validation file), sorted; that file is then read at once. A value that is not among them is an error in every file.
+        labels: the label values, in the order of their class numbers. Default: those that occur in the train file
+            (without one, in the validation file), sorted; that file is then read at once. A value that is not among
+            them is an error in every file.
         label_range: lowest and highest label allowed for a regression.
         id: the column with ids for prediction files; default: row numbers.
         format: `"tsv"` (quotes are text), `"csv"` (with CSV quoting) or `"jsonl"`; default: by the file's ending.
@@ -100,8 +102,8 @@ def from_memory(
     """A task from columns in memory.
 
     Args:
-        train, validation, test: column name to a list of its values, or `Examples` (with `labels` given, or their `label_names`).
-            The test split may be without the label column.
+        train, validation, test: column name to a list of its values, or `Examples` (with `labels` given, or their
+            `label_names`). The test split may be without the label column.
         text, label: the columns, as in `from_files`, whose other arguments have the same meaning here.
 
     Example:
@@ -116,11 +118,18 @@ def from_memory(
     def read(split: str, class_names: tuple[str, ...] | None) -> Examples:
         data = given[split]
         if isinstance(data, Examples):
+            if class_names and data.label_names and data.label_names != class_names:
+                raise UserError(
+                    f"{name}: in the {split} examples, class numbers stand for {', '.join(data.label_names)}. "
+                    f"Expected: {', '.join(class_names)}. Make all of them with the same label_names."
+                )
             return data
         wanted = [*columns] if label is None or (split == "test" and label not in data) else [*columns, label]
         for column in wanted:
             if column not in data:
-                raise UserError(f"{name}: the {split} split has no column {column!r}. Its columns are: {', '.join(data)}.")
+                raise UserError(
+                    f"{name}: the {split} split has no column {column!r}. Its columns are: {', '.join(data)}."
+                )
         return examples_from_memory(
             data[columns[0]],
             data[label] if label in wanted else None,
@@ -137,11 +146,15 @@ def from_memory(
 def _reader(path: str, format: str | None):
     format = _FORMATS.get(os.path.splitext(path)[1].lower()) if format is None else format
     if format not in _READERS:
-        raise UserError(f"{path}: give format=, one of {', '.join(_READERS)}; it does not follow from the file's ending.")
+        raise UserError(
+            f"{path}: give format=, one of {', '.join(_READERS)}; it does not follow from the file's ending."
+        )
     return _READERS[format]
 
 
-def _make(name, read, sources: Mapping, text, label, kind, labels, label_range, metrics, main_metric, details: dict) -> Task:
+def _make(
+    name, read, sources: Mapping, text, label, kind, labels, label_range, metrics, main_metric, details: dict
+) -> Task:
     if not sources:
         raise UserError(f"{name}: give at least one of train, validation and test.")
     fields = Columns(text, label, kind=kind, labels=None if labels is None else tuple(labels), label_range=label_range)
@@ -151,7 +164,9 @@ def _make(name, read, sources: Mapping, text, label, kind, labels, label_range, 
         examples = read(first, None)
         labels = examples.label_names
         if labels is None:
-            raise UserError(f"{name}: labels= must list the classes: the {first} split has no labels to take them from.")
+            raise UserError(
+                f"{name}: labels= must list the classes: the {first} split has no labels to take them from."
+            )
     task = Task(
         name=name,
         kind=kind,

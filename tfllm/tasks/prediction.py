@@ -39,7 +39,7 @@ def predict_logits(
         output = call({key: tf.convert_to_tensor(value) for key, value in x.items()})
         if output.shape.rank != 3 or output.shape[-1] != num_outputs:
             raise UserError(
-                f"{name} needs a model with {num_outputs} output{'s' if num_outputs > 1 else ''} an example, shape (B, K, {num_outputs}). "
+                f"{name} needs a model whose outputs have the shape (B, K, {num_outputs}). "
                 f"Received: {type(model).__name__} with output of shape {tuple(output.shape)}. "
                 f"Load it with head='classifier', num_labels={num_outputs}."
             )
@@ -50,7 +50,9 @@ def predict_logits(
         if progress is not None:
             progress(step + 1, steps)
     if not (seen == 1).all():
-        raise RuntimeError(f"{name}: {int((seen != 1).sum())} of {size} examples were not predicted exactly once. This is a bug.")
+        raise RuntimeError(
+            f"{name}: {int((seen != 1).sum())} of {size} examples were not predicted exactly once. This is a bug."
+        )
     return logits
 
 

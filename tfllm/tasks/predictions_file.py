@@ -24,8 +24,15 @@ def predictions_table(task: Task, predictions, ids: list[str]) -> str:
         task: says what is written for a class, or how a number is clipped and rounded.
         predictions: logits `(N, C)`; class numbers, or the values themselves, `(N,)`.
         ids: N ids for the first column.
+
+    Raises:
+        UserError: as `prediction_values`; an id or a label with a tab or a line end in it.
     """
-    return HEADER + "".join(f"{id_}\t{value}\n" for id_, value in zip(ids, prediction_values(task, predictions), strict=True))
+    values = prediction_values(task, predictions)
+    for text in (*ids, *(task.labels or ())):
+        if "\t" in text or "\n" in text or "\r" in text:
+            raise UserError(f"{task.name}: ids and labels must be without tabs and line ends. Received: {text!r}.")
+    return HEADER + "".join(f"{id_}\t{value}\n" for id_, value in zip(ids, values, strict=True))
 
 
 def prediction_values(task: Task, predictions) -> list[str]:
@@ -41,8 +48,8 @@ def prediction_values(task: Task, predictions) -> list[str]:
         numbers = predicted_values(predictions)
         if task.label_range is not None:
             numbers = np.clip(numbers, *task.label_range)
-        decimals = 3 if task.submission is None else task.submission.decimals
-        return [f"{number:.{decimals}f}" for number in numbers]
+        form = ".8g" if task.submission is None else f".{task.submission.decimals}f"
+        return [format(number + 0.0, form) for number in numbers]  # + 0.0: no "-0.000"
     written = task.labels if task.submission is None else task.submission.values
     if predictions.dtype.kind in "UO":  # class names
         numbers = {label: number for number, label in enumerate(task.labels)}
@@ -52,7 +59,9 @@ def prediction_values(task: Task, predictions) -> list[str]:
         return [written[numbers[label]] for label in predictions]
     classes = predicted_classes(predictions)
     if len(classes) and not 0 <= classes.min() <= classes.max() < len(written):
-        raise UserError(f"{task.name} has classes 0 to {len(written) - 1}. Received: {classes.min()} to {classes.max()}.")
+        raise UserError(
+            f"{task.name} has classes 0 to {len(written) - 1}. Received: {classes.min()} to {classes.max()}."
+        )
     return [written[number] for number in classes]
 
 

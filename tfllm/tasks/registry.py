@@ -14,7 +14,7 @@ from tfllm.tasks.task import Task
 TaskFactory = Callable[..., Task]
 
 # Modules that register the tasks which come with tfllm, imported when a task is first asked for.
-_BUILT_IN = ("tfllm.tasks.glue", "tfllm.tasks.stdlib_search")
+_BUILT_IN = ("tfllm.tasks.glue",)
 
 _FACTORIES: dict[str, TaskFactory] = {}
 
@@ -24,8 +24,8 @@ def register(name: str, factory: TaskFactory | None = None) -> Callable:
 
     Args:
         name: what `get` will know it by, for example `"mine/reviews"`.
-        factory: `factory(data_dir=None, **options) -> Task`. It must be cheap: `tfllm tasks` calls them all. Data are read later, by the
-            task's `read`. What it takes besides `data_dir` are the task's options.
+        factory: `factory(data_dir=None, **options) -> Task`. It must be cheap: `tfllm tasks` calls them all. Data are
+            read later, by the task's `read`. What it takes besides `data_dir` are the task's options.
 
     Returns:
         The factory (or the decorator, without one).
@@ -58,8 +58,8 @@ def get(name: str, data_dir: str | os.PathLike | None = None, **options) -> Task
 
     Args:
         name: one of `names()`.
-        data_dir: where its data are. For GLUE: a directory of the original files (with `SST-2/`, `CoLA/`, ... in it, or one of these),
-            or a TFDS data directory; default: TFDS' own.
+        data_dir: where its data are. For GLUE: a directory of the original files (with `SST-2/`, `CoLA/`, ... in it, or
+            one of these), or a TFDS data directory; default: TFDS' own.
         **options: the task's own options. For GLUE: `source` and `files`; see `tfllm.tasks.glue`.
 
     Raises:
@@ -72,8 +72,10 @@ def get(name: str, data_dir: str | os.PathLike | None = None, **options) -> Task
     known = names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"The tasks are: {', '.join(known)}."
-        raise UserError(f"There is no task {name!r}: {hint}" if near else f"There is no task {name!r}. {hint}")
+        raise UserError(
+            f"There is no task {name!r}: "
+            + (f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(known)}.")
+        )
     factory = _FACTORIES[name]
     parameters = inspect.signature(factory).parameters.values()
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):

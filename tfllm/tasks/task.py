@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tfllm.data.tokenized import TokenizedExamples
     from tfllm.text import Tokenizer
 
+MAX_LENGTH = 128  # tokens that an example is cut to, unless told otherwise
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -28,7 +30,8 @@ class Submission:
 
     Attributes:
         files: split to file name.
-        values: what is written for class 0, 1, ...; `None` for a number, clipped to the task's range and written with `decimals`.
+        values: what is written for class 0, 1, ...; `None` for a number, clipped to the task's range and written with
+            `decimals`.
         decimals: digits after the point of a number.
     """
 
@@ -58,6 +61,7 @@ class Task:
         split_aliases: other names of splits, for example MNLI's `"validation"` for `"validation_matched"`.
         licence, source_url, description, citation: for people.
         submission: how test predictions are handed in; `None` where there is no such thing.
+        baseline: split to the scores of a trivial method, as `score` gives them; `None` where there is none.
 
     Example:
         >>> task = tfllm.tasks.get("glue/mrpc", data_dir="glue_data")  # doctest: +SKIP
@@ -83,6 +87,7 @@ class Task:
     description: str = ""
     citation: str = field(default="", repr=False)
     submission: Submission | None = None
+    baseline: Callable[[str], dict] | None = field(default=None, repr=False)
     _examples: dict = field(default_factory=dict, init=False, repr=False)
     _tokenized: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -90,9 +95,16 @@ class Task:
         if self.kind not in KINDS:
             raise UserError(f"{self.name}: kind must be one of {', '.join(KINDS)}. Received: {self.kind!r}.")
         if (self.labels is None) == (self.kind == "classification"):
-            raise UserError(f"{self.name}: a classification has labels, a regression has none. Received: {self.kind}, {self.labels}.")
+            raise UserError(
+                f"{self.name}: a classification has labels, a regression has none. "
+                f"Received: {self.kind}, {self.labels}."
+            )
+        if self.labels is not None and len(self.labels) < 2:
+            raise UserError(f"{self.name}: a classification needs at least two labels. Received: {list(self.labels)}.")
         if self.main_metric not in self.metrics:
-            raise UserError(f"{self.name}: main_metric must be one of {', '.join(self.metrics)}. Received: {self.main_metric!r}.")
+            raise UserError(
+                f"{self.name}: main_metric must be one of {', '.join(self.metrics)}. Received: {self.main_metric!r}."
+            )
 
     @property
     def num_outputs(self) -> int:
@@ -107,7 +119,9 @@ class Task:
         """
         name = self.split_aliases.get(name, name)
         if name not in self.splits:
-            raise UserError(f"{self.name} has no split {name!r}. Its splits are: {', '.join([*self.splits, *self.split_aliases])}.")
+            raise UserError(
+                f"{self.name} has no split {name!r}. Its splits are: {', '.join([*self.splits, *self.split_aliases])}."
+            )
         return name
 
     def examples(self, split: str) -> Examples:
@@ -118,7 +132,7 @@ class Task:
         return self._examples[split]
 
     def tokenized(
-        self, split: str, tokenizer: Tokenizer, max_length: int = 128, cache_dir: str | os.PathLike | None = None
+        self, split: str, tokenizer: Tokenizer, max_length: int = MAX_LENGTH, cache_dir: str | os.PathLike | None = None
     ) -> TokenizedExamples:
         """The examples of a split as token ids, at most `max_length` an example, special tokens included.
 
@@ -143,7 +157,7 @@ class Task:
         layout: str = "packed",
         shuffle: bool | None = None,
         seed: int = 0,
-        max_length: int = 128,
+        max_length: int = MAX_LENGTH,
         pooled: str = "first",
         replicas: int | None = None,
         cache_dir: str | os.PathLike | None = None,
@@ -182,7 +196,7 @@ class Task:
         )
 
     def batches(self, split: str, tokenizer: Tokenizer, batch_size: int = 16, **options) -> tf.data.Dataset:
-        """`pipeline(...).dataset()`: what `model.fit()` takes, one epoch of known cardinality. Takes the arguments of `pipeline`."""
+        """`pipeline(...).dataset()`, with the arguments of `pipeline`: one epoch for `model.fit()`."""
         return self.pipeline(split, tokenizer, batch_size, **options).dataset()
 
     def predict(
@@ -193,7 +207,7 @@ class Task:
         tokenizer: Tokenizer | None = None,
         batch_size: int = 64,
         layout: str = "packed",
-        max_length: int = 128,
+        max_length: int = MAX_LENGTH,
         cache_dir: str | os.PathLike | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
@@ -265,8 +279,8 @@ class Task:
             **options: those of `predict`.
 
         Returns:
-            What `score` gives, and `"split"`, `"truncated"` (examples cut to `max_length`) and `"skipped"` (rows of the source that
-            were left out; `examples(split).report` says which and why).
+            What `score` gives, and `"split"`, `"truncated"` (examples cut to `max_length`) and `"skipped"` (rows of the
+            source that were left out; `examples(split).report` says which and why).
 
         Raises:
             UserError: the split has no labels; also as `predict`.
@@ -279,11 +293,20 @@ class Task:
             )
         logits = self.predict(model, split, **options)
         tokenizer = self._model_tokenizer(model, options.get("tokenizer"))
-        tokenized = self.tokenized(split, tokenizer, _model_length(model, options.get("max_length", 128)), options.get("cache_dir"))
+        tokenized = self.tokenized(
+            split, tokenizer, _model_length(model, options.get("max_length", MAX_LENGTH)), options.get("cache_dir")
+        )
         scores = self.score(logits, examples.labels, confidence_interval)
-        return {**scores, "split": self.split(split), "truncated": int(tokenized.truncated), "skipped": examples.report.skipped}
+        return {
+            **scores,
+            "split": self.split(split),
+            "truncated": int(tokenized.truncated),
+            "skipped": examples.report.skipped,
+        }
 
-    def write_predictions(self, logits: np.ndarray, split: str, path: str | os.PathLike, overwrite: bool = False) -> None:
+    def write_predictions(
+        self, logits: np.ndarray, split: str, path: str | os.PathLike, overwrite: bool = False
+    ) -> None:
         r"""Writes `index<TAB>prediction` lines, in the form that the benchmark wants for its test splits.
 
         Args:
@@ -299,7 +322,9 @@ class Task:
 
         examples = self.examples(split)
         if len(logits) != len(examples):
-            raise UserError(f"{self.name}: the split {split!r} has {len(examples)} examples. Received: {len(logits)} predictions.")
+            raise UserError(
+                f"{self.name}: the split {split!r} has {len(examples)} examples. Received: {len(logits)} predictions."
+            )
         write_new(path, predictions_table(self, logits, examples.ids).encode(), overwrite)
 
     def describe(self) -> dict:
@@ -316,11 +341,18 @@ class Task:
 
     def _checked(self, examples: Examples, split: str) -> Examples:
         if len(examples.texts) != len(self.text_fields):
-            raise UserError(f"{self.name} has {len(self.text_fields)} texts an example. Received: {len(examples.texts)} ({examples.source}).")
+            raise UserError(
+                f"{self.name} has {len(self.text_fields)} texts an example. "
+                f"Received: {len(examples.texts)} ({examples.source})."
+            )
         if self.labels is not None and examples.labels is not None:
-            if examples.labels.dtype.kind != "i" or not 0 <= examples.labels.min() <= examples.labels.max() < len(self.labels):
+            if examples.labels.dtype.kind != "i" or not 0 <= examples.labels.min() <= examples.labels.max() < len(
+                self.labels
+            ):
                 found = f"{examples.labels.min()} to {examples.labels.max()}"
-                raise UserError(f"{self.name}: labels must be class numbers from 0 to {len(self.labels) - 1}. Received: {found}.")
+                raise UserError(
+                    f"{self.name}: labels must be class numbers from 0 to {len(self.labels) - 1}. Received: {found}."
+                )
         elif examples.labels is not None:  # whole numbers are fine for a regression
             examples = replace(examples, labels=examples.labels.astype(np.float32))
         expected = self.sizes.get(split, len(examples))
@@ -332,7 +364,9 @@ class Task:
     def _model_tokenizer(self, model, tokenizer: Tokenizer | None) -> Tokenizer:
         tokenizer = getattr(model, "tokenizer", None) if tokenizer is None else tokenizer
         if tokenizer is None:
-            raise UserError(f"{self.name}: the model has no tokenizer. Give tokenizer=, for example tfllm.text.load(directory).")
+            raise UserError(
+                f"{self.name}: the model has no tokenizer. Give tokenizer=, for example tfllm.text.load(directory)."
+            )
         return tokenizer
 
 

@@ -1,7 +1,8 @@
 """Tokenizers: text to vocabulary ids and back.
 
 `load(directory)` reads the tokenizer of a Hugging Face directory (tokenizer.json; vocab.txt; vocab.json + merges.txt; a
-SentencePiece model). `in_graph_tokenizer(tokenizer)` makes a Keras layer that gives the same ids inside a TensorFlow graph.
+SentencePiece model). `in_graph_tokenizer(tokenizer)` makes a Keras layer that gives the same ids inside a TensorFlow
+graph.
 """
 
 from __future__ import annotations

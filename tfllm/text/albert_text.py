@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 class AlbertText:
     """ALBERT's treatment of a text, as the original code and the AlbertTokenizer of `transformers` 4 have it.
 
-    White space is squeezed, ``` `` ``` and `''` become `"`, characters are decomposed (NFKD) and lose their accents, and the text
-    is lower-cased. One difference: a character is lower-cased by itself, so that a capital sigma is never a final one; the
-    original looks at its neighbours, the `tokenizers` library does not, and here the layer in the graph does the same.
+    White space is squeezed, ``` `` ``` and `''` become `"`, characters are decomposed (NFKD) and lose their accents,
+    and the text is lower-cased. One difference: a character is lower-cased by itself, so that a capital sigma is never
+    a final one; the original looks at its neighbours, the `tokenizers` library does not, and here the layer in the
+    graph does the same.
 
     Args:
         do_lower_case, remove_space, keep_accents: the options of tokenizer_config.json, with ALBERT's defaults.
@@ -44,9 +45,7 @@ class AlbertText:
             character = character.lower()
         if not self.keep_accents:
             character = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
-        if self.do_lower_case:
-            character = "".join(c.lower() for c in character)
-        return character
+        return character.lower() if self.do_lower_case else character
 
 
 class _CharacterMap(dict):

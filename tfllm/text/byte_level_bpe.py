@@ -19,10 +19,20 @@ _ROBERTA = {
     **{"bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>", "pad": "<pad>"},
     "mask": Token("<mask>", lstrip=True),
 }
-_DEBERTA = {"cls": "[CLS]", "sep": "[SEP]", "bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]", "pad": "[PAD]", "mask": "[MASK]"}
+_DEBERTA = {
+    "cls": "[CLS]",
+    "sep": "[SEP]",
+    "bos": "[CLS]",
+    "eos": "[SEP]",
+    "unk": "[UNK]",
+    "pad": "[PAD]",
+    "mask": "[MASK]",
+}
 _FAMILIES = {
     **dict.fromkeys(("GPT2Tokenizer", "CodeGenTokenizer"), _GPT2),
-    **dict.fromkeys(("RobertaTokenizer", "LongformerTokenizer", "BartTokenizer", "LEDTokenizer", "MvpTokenizer"), _ROBERTA),
+    **dict.fromkeys(
+        ("RobertaTokenizer", "LongformerTokenizer", "BartTokenizer", "LEDTokenizer", "MvpTokenizer"), _ROBERTA
+    ),
     "DebertaTokenizer": _DEBERTA,
 }
 
@@ -30,20 +40,23 @@ _FAMILIES = {
 def read_byte_level_bpe(files: Mapping[str, bytes]) -> FastTokenizer:
     """The tokenizer of vocab.json and merges.txt.
 
-    Where a class token and a separator are declared (or the vocabulary has RoBERTa's), inputs are `<s> A </s></s> B </s>`
-    (`[CLS] A [SEP] B [SEP]` if they are spelt so); else there are no special tokens, as in GPT-2, except those that the options
-    add_bos_token and add_eos_token ask for. Option add_prefix_space (false): a space is set before the text.
+    Where a class token and a separator are declared, or the vocabulary has RoBERTa's, inputs are
+    `<s> A </s></s> B </s>` (`[CLS] A [SEP] B [SEP]` if they are spelt so). Else there are no special tokens, as in
+    GPT-2, except those that the options add_bos_token and add_eos_token ask for. Option add_prefix_space (false): a
+    space is set before the text.
     """
     config = read_config(files)
     config.refuse_unless(_FAMILIES, f"{VOCAB_JSON} and {MERGES_TXT}")
     vocab = decode_json(files, VOCAB_JSON)
     if not vocab or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in vocab.values()):
-        raise CheckpointError(f"{VOCAB_JSON}: expected tokens with ids, whole numbers from 0. Received: {len(vocab)} entries.")
+        raise CheckpointError(
+            f"{VOCAB_JSON}: expected tokens with ids, whole numbers from 0. Received: {len(vocab)} entries."
+        )
     missing = [symbol for symbol in pre_tokenizers.ByteLevel.alphabet() if symbol not in vocab]
     if missing:  # text with them would vanish without a trace
         raise CheckpointError(
-            f"{VOCAB_JSON}: expected the 256 symbols of byte-level BPE. Received: a vocabulary without {len(missing)} of them "
-            f"({' '.join(sorted(missing)[:5])} ...); other kinds of BPE are read from tokenizer.json."
+            f"{VOCAB_JSON}: expected the 256 symbols of byte-level BPE. Received: a vocabulary without {len(missing)} "
+            f"of them ({' '.join(sorted(missing)[:5])} ...); other kinds of BPE are read from tokenizer.json."
         )
     merges = [
         tuple(line.split(" "))
@@ -51,11 +64,15 @@ def read_byte_level_bpe(files: Mapping[str, bytes]) -> FastTokenizer:
         if line and not line.startswith("#version")
     ]
     if not all(len(merge) == 2 for merge in merges):
-        raise CheckpointError(f"{MERGES_TXT}: expected two symbols a line. Received: {next(m for m in merges if len(m) != 2)}")
+        raise CheckpointError(
+            f"{MERGES_TXT}: expected two symbols a line. Received: {next(m for m in merges if len(m) != 2)}"
+        )
     try:
         model = models.BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="")
     except Exception as error:  # the library raises a plain Exception
-        raise CheckpointError(f"{MERGES_TXT} does not belong to {VOCAB_JSON}, or one of them is cut short ({error}).") from None
+        raise CheckpointError(
+            f"{MERGES_TXT} does not belong to {VOCAB_JSON}, or one of them is cut short ({error})."
+        ) from None
     defaults = _FAMILIES[config.family] if config.family else (_ROBERTA if {"<s>", "</s>"} <= vocab.keys() else _GPT2)
     config = config.with_defaults(defaults, vocab.__contains__)
     backend = tokenizers.Tokenizer(model)

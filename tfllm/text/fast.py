@@ -1,4 +1,4 @@
-"""Tokenizers that run in the `tokenizers` library: those of tokenizer.json, and those that are built from a vocabulary."""
+"""Tokenizers that run in the `tokenizers` library: that of tokenizer.json, and those built from a vocabulary."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tokenizers
 
 from tfllm.errors import CheckpointError
 from tfllm.text.files import TOKENIZER_JSON, decode_text
-from tfllm.text.special_tokens import Token, TokenizerConfig, read_config
+from tfllm.text.special_tokens import ROLES, Token, TokenizerConfig, read_config
 from tfllm.text.template import Layout, Template
-from tfllm.text.tokenizer import ROLES, Tokenizer, flatten
+from tfllm.text.tokenizer import Tokenizer, flatten
 
 # Families whose models have no token types although their tokenizer.json gives them.
 _WITHOUT_TYPES = {"DistilBertTokenizer"}
@@ -57,6 +57,7 @@ class FastTokenizer(Tokenizer):
             special_ids=special_ids,
             has_type_ids=_has_type_ids(template, special_ids, config),
             vocab_size=max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1,
+            added_tokens={_token(token): i for i, token in backend.get_added_tokens_decoder().items()},
             files=files,
             truncation_side=config.truncation_side,
         )
@@ -71,7 +72,11 @@ class FastTokenizer(Tokenizer):
         return self.backend.token_to_id(token)
 
     def _encode_texts(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        return flatten([e.ids for e in self.backend.encode_batch_fast(texts, add_special_tokens=False)])
+        try:
+            encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        except Exception as error:  # the library raises a plain one, where a vocabulary lacks its unknown token
+            raise CheckpointError(f"the tokenizer cannot encode this text: {error}.") from None
+        return flatten([encoding.ids for encoding in encodings])
 
     def _identity(self) -> bytes:
         return self.backend.to_str().encode()
@@ -83,7 +88,9 @@ def read_tokenizer_json(files: Mapping[str, bytes]) -> FastTokenizer:
     try:
         backend = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises a plain Exception
-        raise CheckpointError(f"{TOKENIZER_JSON}: the file is damaged, cut short or of another kind ({error}).") from None
+        raise CheckpointError(
+            f"{TOKENIZER_JSON}: the file is damaged, cut short or of another kind ({error})."
+        ) from None
     return FastTokenizer(backend, config.with_defaults(_usual_roles(json.loads(text)), lambda token: True), files)
 
 
@@ -106,9 +113,13 @@ def add_tokens(backend: tokenizers.Tokenizer, config: TokenizerConfig) -> None:
         found = backend.token_to_id(token.content)
         if token_id is not None and token_id != found:
             raise CheckpointError(
-                f"the added token {token.content!r} is declared with id {token_id}, but the vocabulary gives it {found}: the files "
-                f"are not of one tokenizer."
+                f"the added token {token.content!r} is declared with id {token_id}, but the vocabulary gives it "
+                f"{found}: the files are not of one tokenizer."
             )
+
+
+def _token(token: tokenizers.AddedToken) -> Token:
+    return Token(**{name: getattr(token, name) for name in Token.__dataclass_fields__})
 
 
 def _template_of(backend: tokenizers.Tokenizer) -> Template:
@@ -134,7 +145,9 @@ def _template_of(backend: tokenizers.Tokenizer) -> Template:
                 runs[-1].append((whole.ids[position], whole.type_ids[position]))
                 position += 1
         if len(text_types) != texts:
-            raise CheckpointError(f"{TOKENIZER_JSON}: expected a post-processor that keeps the texts whole and in order.")
+            raise CheckpointError(
+                f"{TOKENIZER_JSON}: expected a post-processor that keeps the texts whole and in order."
+            )
         return Layout(
             tuple(tuple(token for token, _ in run) for run in runs),
             tuple(tuple(kind for _, kind in run) for run in runs),
@@ -152,8 +165,8 @@ def _probe_texts(backend: tokenizers.Tokenizer):
 def _has_type_ids(template: Template, special_ids: Mapping[str, int | None], config: TokenizerConfig) -> bool:
     """Whether inputs have token types.
 
-    Templates of decoders give the second text type 1 as well, although no decoder has types. So those with [CLS] and [SEP]
-    count only, unless the declarations say which inputs the model takes.
+    Templates of decoders give the second text type 1 as well, although no decoder has types. So those with [CLS] and
+    [SEP] count only, unless the declarations say which inputs the model takes.
     """
     inputs = config.option("model_input_names", None, list)
     if inputs is not None:

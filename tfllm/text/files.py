@@ -15,13 +15,22 @@ VOCAB_JSON, MERGES_TXT = "vocab.json", "merges.txt"
 # Usual names of a SentencePiece model, best known first.
 MODEL_NAMES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model", "spm.model")
 CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
-_NAMES = {TOKENIZER_JSON, VOCAB_TXT, VOCAB_JSON, MERGES_TXT, CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS, "chat_template.jinja"}
+_NAMES = {
+    TOKENIZER_JSON,
+    VOCAB_TXT,
+    VOCAB_JSON,
+    MERGES_TXT,
+    CONFIG,
+    SPECIAL_TOKENS_MAP,
+    ADDED_TOKENS,
+    "chat_template.jinja",
+}
 
 LOOKED_FOR = f"{TOKENIZER_JSON}; {VOCAB_TXT}; {VOCAB_JSON} with {MERGES_TXT}; a SentencePiece model (*.model)"
 
 
 def read_files(directory: str | os.PathLike) -> dict[str, bytes]:
-    """The tokenizer files of a directory, by name. Only names in the directory itself are opened, whatever its files say.
+    """The tokenizer files of a directory, by name. Only files of the directory itself are opened, whatever they say.
 
     Raises:
         CheckpointError: there is no such directory.
@@ -49,7 +58,8 @@ def write_files(files: Mapping[str, bytes], directory: str | os.PathLike, overwr
     others = sorted(name for name in there if files.get(name) != there[name])
     if others and not overwrite:
         raise UserError(
-            f"{directory!r} already has another tokenizer ({', '.join(others)}). Save to a new directory, or give overwrite=True."
+            f"{directory!r} already has another tokenizer ({', '.join(others)}). Save to a new directory, or give "
+            "overwrite=True."
         )
     for name, data in files.items():
         if there.get(name) == data:
@@ -68,7 +78,9 @@ def decode_text(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{name}: expected UTF-8 text. Received: byte 0x{data[error.start]:02x} at {error.start}.") from None
+        raise CheckpointError(
+            f"{name}: expected UTF-8 text. Received: byte 0x{data[error.start]:02x} at {error.start}."
+        ) from None
 
 
 def decode_json(files: Mapping[str, bytes], name: str) -> dict[str, Any]:

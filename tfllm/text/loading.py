@@ -14,8 +14,8 @@ def load(directory: str | os.PathLike) -> Tokenizer:
     """Loads the tokenizer of a Hugging Face directory.
 
     The first of these that is there is read, with the options and special tokens that tokenizer_config.json,
-    special_tokens_map.json and added_tokens.json declare: tokenizer.json; vocab.txt (WordPiece); vocab.json with merges.txt
-    (byte-level BPE); a SentencePiece model. No code of the directory is run.
+    special_tokens_map.json and added_tokens.json declare: tokenizer.json; vocab.txt (WordPiece); vocab.json with
+    merges.txt (byte-level BPE); a SentencePiece model. No code of the directory is run.
 
     Args:
         directory: path of the directory.
@@ -50,6 +50,7 @@ def from_files(files: Mapping[str, bytes]) -> Tokenizer:
         from tfllm.text.sentencepiece_model import read_sentencepiece as read
     else:
         raise CheckpointError(
-            f"no tokenizer. Expected one of: {names.LOOKED_FOR}. Received: {', '.join(sorted(files)) or 'none of these files'}."
+            f"no tokenizer. Expected one of: {names.LOOKED_FOR}. "
+            f"Received: {', '.join(sorted(files)) or 'none of these files'}."
         )
     return read(files)

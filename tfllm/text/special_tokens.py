@@ -1,4 +1,4 @@
-"""What tokenizer_config.json, special_tokens_map.json and added_tokens.json declare: options, special tokens, added tokens."""
+"""What tokenizer_config.json, special_tokens_map.json and added_tokens.json declare."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from tfllm.errors import CheckpointError
 from tfllm.text.files import ADDED_TOKENS, CONFIG, SPECIAL_TOKENS_MAP, decode_json
-from tfllm.text.tokenizer import ROLES
 
+ROLES = ("cls", "sep", "bos", "eos", "mask", "unk", "pad")
 # The order in which `transformers` gives new ids to special tokens that the vocabulary does not have.
 _APPEND_ORDER = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 # Classes that name no family: they only say "read tokenizer.json".
@@ -80,7 +80,7 @@ class TokenizerConfig:
         return side
 
     def with_defaults(self, defaults: Mapping[str, Token | str], has: Callable[[str], bool]) -> TokenizerConfig:
-        """The same with a family's usual special tokens, where none is declared and the vocabulary has the usual one."""
+        """The same with a family's usual special tokens where none is declared and the vocabulary has the usual one."""
         roles = {role: t if isinstance(t, Token) else Token(t) for role, t in defaults.items()}
         return replace(self, roles={r: t for r, t in roles.items() if has(t.content)} | self.roles)
 
@@ -101,15 +101,16 @@ class TokenizerConfig:
         """
         if self.family is not None and self.family not in families:
             raise CheckpointError(
-                f"{CONFIG}: tokenizer_class {self.family!r} is not one that can be read from {source}. Expected one of: "
-                f"{', '.join(sorted(families))}; or a tokenizer.json beside it (`transformers` writes one with save_pretrained)."
+                f"{CONFIG}: tokenizer_class {self.family!r} is not one that can be read from {source}. Expected one "
+                f"of: {', '.join(sorted(families))}; or a tokenizer.json beside it (`transformers` writes one with "
+                "save_pretrained)."
             )
 
 
 def read_config(files: Mapping[str, bytes]) -> TokenizerConfig:
     """Reads the declarations among a tokenizer's files. Code that they name (`auto_map`) is never fetched or run."""
     options, token_map = decode_json(files, CONFIG), decode_json(files, SPECIAL_TOKENS_MAP)
-    # As in transformers: the config is complete if it lists the added tokens; else the special token map goes before it.
+    # As in transformers: the config is complete if it lists the added tokens; else the map goes before it.
     declared = {**token_map, **options} if "added_tokens_decoder" in options else {**options, **token_map}
     roles = {}
     for role in ROLES:
@@ -132,6 +133,10 @@ def read_config(files: Mapping[str, bytes]) -> TokenizerConfig:
             added.append((token_id, specials.get(token, Token(token, normalized=True, special=False))))
     for name in ("additional_special_tokens", "extra_special_tokens"):
         extra = declared.get(name) or []
+        if not isinstance(extra, (list, dict)):
+            raise CheckpointError(
+                f"{name} in {CONFIG} or {SPECIAL_TOKENS_MAP}: expected a list of tokens. Received: {extra!r}"
+            )
         for value in extra.values() if isinstance(extra, dict) else extra:
             token = Token.parse(value, f"{name} in {CONFIG} or {SPECIAL_TOKENS_MAP}")
             if token.content not in {t.content for _, t in added}:

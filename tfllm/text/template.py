@@ -109,8 +109,8 @@ def ranges(lengths: np.ndarray) -> np.ndarray:
 def longest_first(n_a, n_b, room, xp=np):
     """How many tokens of each text to keep, so that a pair fits into `room` tokens: the longer one is cut first.
 
-    This is the rule of the `tokenizers` library. Where both must be cut, each gets half, and an odd token goes to the one that
-    was longer (to the second if they were equal).
+    This is the rule of the `tokenizers` library. Where both must be cut, each gets half, and an odd token goes to the
+    one that was longer (to the second if they were equal).
 
     Args:
         n_a, n_b: numbers of tokens (N,).

@@ -12,9 +12,9 @@ import numpy as np
 
 from tfllm.errors import UserError
 from tfllm.text.files import write_files
+from tfllm.text.special_tokens import ROLES, Token
 from tfllm.text.template import Template, longest_first, ranges
 
-ROLES = ("cls", "sep", "bos", "eos", "mask", "unk", "pad")
 # Texts that are handed to a tokenizer library at a time. It bounds the memory of its intermediate objects.
 _CHUNK = 8192
 
@@ -26,7 +26,8 @@ class Encodings:
     Attributes:
         ids: flat int32 array of all tokens.
         offsets: int64 (N + 1,); the tokens of input i are `ids[offsets[i]:offsets[i + 1]]`.
-        type_ids: flat uint8 array beside `ids` (0 for the first text, 1 for the second), or `None` if the tokenizer has none.
+        type_ids: flat uint8 array beside `ids` (0 for the first text, 1 for the second), or `None` if the tokenizer has
+            none.
         truncated: how many inputs were cut to fit `max_length`.
     """
 
@@ -58,7 +59,9 @@ class Tokenizer(abc.ABC):
         vocab_size: one more than the largest id.
         cls_id, sep_id, bos_id, eos_id, mask_id, unk_id: ids of the special tokens, `None` where there is none.
         pad_id: id that fills a row; 0 if the tokenizer has no padding token.
-        has_type_ids: whether inputs have token types (`type_ids`: which of two texts a token is of), as BERT's and ALBERT's do.
+        has_type_ids: whether inputs have token types (`type_ids`: which of two texts a token is of), as BERT's and
+            ALBERT's do.
+        added_tokens: the tokens that are looked for in the raw text (`[MASK]` and the like), with their ids.
         template: where special tokens stand (`tfllm.text.template.Template`).
         truncation_side: "right" or "left": from which end a text that is too long loses tokens.
         fingerprint: sha256, in hex, of everything that determines the ids; it does not depend on the path.
@@ -76,6 +79,7 @@ class Tokenizer(abc.ABC):
         special_ids: Mapping[str, int | None],
         has_type_ids: bool,
         vocab_size: int,
+        added_tokens: Mapping[Token, int],
         files: Mapping[str, bytes],
         truncation_side: str = "right",
     ):
@@ -86,6 +90,7 @@ class Tokenizer(abc.ABC):
         self.pad_id: int = 0 if pad_id is None else pad_id
         self.has_type_ids = has_type_ids
         self.vocab_size = vocab_size
+        self.added_tokens = dict(added_tokens)
         self.truncation_side = truncation_side
         self.files = dict(files)
         self._fingerprint: str | None = None
@@ -115,7 +120,8 @@ class Tokenizer(abc.ABC):
     ) -> list[int]:
         """Token ids of a text, or of a pair of texts. See `encode_batch`."""
         pairs = None if pair is None else [pair]
-        return self.encode_batch([text], pairs, max_length=max_length, add_special_tokens=add_special_tokens).ids.tolist()
+        batch = self.encode_batch([text], pairs, max_length=max_length, add_special_tokens=add_special_tokens)
+        return batch.ids.tolist()
 
     def encode_batch(
         self,
@@ -130,22 +136,24 @@ class Tokenizer(abc.ABC):
         Args:
             texts: N strings.
             pairs: the second text of each, N strings.
-            max_length: most tokens of an input, special tokens included. Longer ones are cut (the longer text of a pair first)
-                and counted. `None`: no limit.
+            max_length: most tokens of an input, special tokens included. Longer ones are cut (the longer text of a pair
+                first) and counted. `None`: no limit.
             add_special_tokens: whether to set the template's special tokens, such as `[CLS]` and `[SEP]`.
 
         Returns:
             `Encodings`.
 
         Raises:
-            UserError: something is not a string, the columns differ in length, or `max_length` has no room for any text.
+            UserError: something is not a string, the columns differ in length, or `max_length` has no room for any
+                text.
         """
         columns = [_checked_texts(texts, "texts")]
         if pairs is not None:
             columns.append(_checked_texts(pairs, "pairs"))
             if len(columns[0]) != len(columns[1]):
                 raise UserError(
-                    f"texts and pairs must be of the same length. Received: {len(columns[0])} texts and {len(columns[1])} pairs."
+                    f"texts and pairs must be of the same length. Received: {len(columns[0])} texts and "
+                    f"{len(columns[1])} pairs."
                 )
         layout = self.template.single if pairs is None else self.template.pair
         if not add_special_tokens:
@@ -171,8 +179,8 @@ class Tokenizer(abc.ABC):
             raise UserError(f"max_length must be a whole number. Received: max_length={max_length!r}")
         if max_length <= num_specials:
             raise UserError(
-                f"max_length must leave room for text beside {num_specials} special tokens: at least {num_specials + 1}. "
-                f"Received: max_length={max_length}"
+                f"max_length must leave room for text beside {num_specials} special tokens: "
+                f"at least {num_specials + 1}. Received: max_length={max_length}"
             )
         return int(max_length) - num_specials
 
@@ -221,7 +229,9 @@ def flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def _checked_texts(texts: Sequence[str], name: str) -> list[str]:
     if isinstance(texts, (str, bytes)):
-        raise UserError(f"{name} must be a list of strings. Received: one {type(texts).__name__}; use encode() for one text.")
+        raise UserError(
+            f"{name} must be a list of strings. Received: one {type(texts).__name__}; use encode() for one text."
+        )
     texts = list(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
@@ -232,6 +242,7 @@ def _checked_texts(texts: Sequence[str], name: str) -> list[str]:
             except UnicodeEncodeError as error:
                 raise UserError(
                     f"{name}[{i}] must be text that can be written in UTF-8. Received: the lone surrogate "
-                    f"U+{ord(text[error.start]):04X} at character {error.start}; read the file with errors='replace' or mend it."
+                    f"U+{ord(text[error.start]):04X} at character {error.start}; read the file with errors='replace' "
+                    "or mend it."
                 ) from None
     return texts

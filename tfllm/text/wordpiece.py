@@ -29,7 +29,7 @@ _FAMILIES = {
 }
 _DEFAULTS = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
 # What the `tokenizers` library takes off the end of a line of vocab.txt (Unicode's White_Space).
-_WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
 def read_wordpiece(files: Mapping[str, bytes]) -> FastTokenizer:
@@ -51,7 +51,9 @@ def read_wordpiece(files: Mapping[str, bytes]) -> FastTokenizer:
         if role not in config.roles or config.roles[role].content not in vocab
     ]
     if missing:
-        raise CheckpointError(f"{VOCAB_TXT}: expected a token a line. Received: {len(lines)} lines, without {', '.join(missing)}.")
+        raise CheckpointError(
+            f"{VOCAB_TXT}: expected a token a line. Received: {len(lines)} lines, without {', '.join(missing)}."
+        )
     backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token=config.roles["unk"].content))
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,

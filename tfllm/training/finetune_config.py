@@ -27,6 +27,7 @@ class FinetuneConfig(Options):
     model: str = option("", "Hugging Face directory or handle to start from; `demo` is the packaged MiniLM.")
     task: str = option("", "Name of the task, as `tfllm tasks` lists them.")
     data_dir: str | None = option(None, "Directory with the task's original files.")
+    fresh_head: bool = option(False, "Start the classifier anew even if the checkpoint has one.")
     run_dir: str | None = option(None, "Directory to write; default runs/<time>-<task>-<model>.")
     overwrite: bool = option(False, "Replace the run that is in run_dir.")
 

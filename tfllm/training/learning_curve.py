@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from tfllm.training.run_directory import write_atomically
+from tfllm.tasks.predictions_file import write_new
 
 
 def plot_learning_curve(metrics_path: str | os.PathLike, image_path: str | os.PathLike, *, score: str) -> None:
@@ -32,7 +32,7 @@ def plot_learning_curve(metrics_path: str | os.PathLike, image_path: str | os.Pa
     figure.legend(loc="outside upper center", ncols=2)
     image = io.BytesIO()
     FigureCanvasAgg(figure).print_png(image)
-    write_atomically(image_path, image.getvalue())
+    write_new(image_path, image.getvalue(), overwrite=True)
 
 
 def _draw(axes, lines: list[dict], name: str, **style) -> None:

@@ -6,11 +6,11 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tfllm.errors import UserError
+from tfllm.tasks.predictions_file import write_new
 
 
 class RunDirectory:
@@ -37,10 +37,8 @@ class RunDirectory:
         UserError: the directory exists and is not empty (with `overwrite`: and is not a run directory), or is a file.
 
     Example:
-        >>> run = RunDirectory(tempfile.mkdtemp() + "/run")
-        >>> run.write_json("config.json", {"seed": 0})
-        >>> sorted(os.listdir(run.path))
-        ['config.json']
+        >>> run = RunDirectory("runs/first")                       # doctest: +SKIP
+        >>> run.write_json("config.json", {"seed": 0})             # doctest: +SKIP
     """
 
     _NAMES = ("config.json", "results.json", "metrics.jsonl", "tensorboard", "model", "best.weights.h5", "learning_curve.png", "README.md")
@@ -74,11 +72,11 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a file in one move. NaN and infinity, which JSON lacks, become `null`."""
-        write_atomically(self.path / name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+        self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file in one move."""
-        write_atomically(self.path / name, text)
+        write_new(self.path / name, text.encode("utf-8"), overwrite=True)
 
     def _clear(self) -> None:
         for path in [self.path / name for name in self._NAMES] + [path for pattern in self._PATTERNS for path in self.path.glob(pattern)]:
@@ -86,27 +84,6 @@ class RunDirectory:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a file such that it holds either what it held before or all of `content`."""
-    path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="partial-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes a private file
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _finite(value: Any) -> Any:

@@ -12,7 +12,7 @@ class Evaluate(StepCallback):
     """Scores the model on a split and puts `val_<metric>` into Keras' logs, where `History` and later callbacks find it.
 
     Args:
-        task: a `tfllm.tasks.Task`, or anything with `evaluate(model, split, **options) -> {metric: float, ...}`.
+        task: a `tfllm.tasks.Task`, or anything with `metrics`, their names, and `evaluate(model, split, **options) -> {name: value}`.
         split: the split to score.
         every: `None` for the end of each epoch, or a number of steps; the end of training is then scored too.
         prefix: put before each metric's name.
@@ -57,7 +57,7 @@ class Evaluate(StepCallback):
         scores = self.task.evaluate(self.model, self.split, **self.options)
         self.seconds += time.perf_counter() - start
         self._done_at = self.step
-        metrics = {name: float(value) for name, value in scores.items() if isinstance(value, (int, float)) and name != "n"}
+        metrics = {name: float(scores[name]) for name in self.task.metrics}
         self.history.append({"step": self.step, "epoch": self.epoch, **metrics})
         if logs is not None:
             logs.update({self.prefix + name: value for name, value in metrics.items()})

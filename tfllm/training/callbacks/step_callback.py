@@ -29,7 +29,9 @@ class StepCallback(keras.callbacks.Callback):
         self.epoch, self._steps_before_epoch = epoch, self.step
 
     def on_train_batch_end(self, batch, logs=None):
-        self._previous_step, self.step = self.step, self._steps_before_epoch + batch + 1
+        # With several steps an execution, Keras' last `batch` of an epoch lies beyond the epoch's end.
+        in_epoch = min(batch + 1, self.params.get("steps") or batch + 1)
+        self._previous_step, self.step = self.step, self._steps_before_epoch + in_epoch
         self.on_step_end(self.step, {} if logs is None else logs)
 
     def on_step_end(self, step: int, logs: dict) -> None:

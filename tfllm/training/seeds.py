@@ -1,0 +1,84 @@
+"""`finetune`: a configuration's run, or several of them with different seeds."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tfllm.training.finetune_config import FinetuneConfig
+from tfllm.training.run_directory import RunDirectory
+from tfllm.training.trainer import Trainer, default_run_dir
+
+
+def finetune(config: FinetuneConfig) -> dict:
+    """Runs the configuration; with `config.seeds` > 1 as many times, with `seed`, `seed + 1`, ...
+
+    Every one of these runs is what `seed=<its seed>` alone gives, in a directory `seed-<its seed>` of its own.
+
+    Returns:
+        `Trainer.run`'s results, or the summary of several runs: `runs` and, by split and metric, `values`,
+        `mean`, `std` (of a sample) and `ci95` (Student's t).
+
+    Raises:
+        UserError: see `Trainer`.
+
+    Example:
+        >>> finetune(FinetuneConfig(model="demo", task="glue/rte", data_dir="glue", seeds=5))      # doctest: +SKIP
+    """
+    trainer = Trainer(config)
+    if config.seeds == 1:
+        return trainer.run()
+    run = RunDirectory(trainer.run_dir, overwrite=config.overwrite)
+    run.write_json("config.json", config.to_dict())
+    runs: list[dict] = []
+    status = {"status": "running"}
+    try:
+        for seed in range(config.seed, config.seed + config.seeds):
+            run.write_json("results.json", {**status, **_summary(runs)})
+            one = config.replace(seed=seed, seeds=1, run_dir=str(run / f"seed-{seed}"), overwrite=False)
+            runs.append({"seed": seed, **Trainer(one, task=trainer.task).run()})
+            keras.backend.clear_session()  # the last run's graphs
+        status = {"status": "ok"}
+    except BaseException as error:
+        status = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        results = {**status, **_summary(runs)}
+        run.write_json("results.json", results)
+    return {**results, "run_dir": str(run.path)}
+
+
+def _summary(runs: list[dict]) -> dict:
+    if not runs:
+        return {"runs": []}
+    first = runs[0]
+    scores = {
+        split: {
+            name: seed_statistics([run["scores"][split][name] for run in runs]) for name in first["scores"][split]["ci95"]
+        }
+        for split in first["scores"]
+    }
+    return {
+        "task": first["task"],
+        "model": first["model"],
+        "baseline": first["baseline"],
+        "scores_over_seeds": scores,
+        "runs": [{"seed": run["seed"], "scores": run["scores"], "seconds": run["seconds"]} for run in runs],
+    }
+
+
+def seed_statistics(values: list[float]) -> dict:
+    """Mean, standard deviation of a sample, and the 95 % interval of the mean by Student's t.
+
+    Example:
+        >>> seed_statistics([0.5, 0.7])["mean"]
+        0.6
+    """
+    from scipy import stats
+
+    mean, count = float(np.mean(values)), len(values)
+    if count == 1:
+        return {"values": values, "mean": mean, "std": None, "ci95": None}
+    std = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, count - 1)) * std / count**0.5
+    return {"values": values, "mean": mean, "std": std, "ci95": [mean - half, mean + half]}

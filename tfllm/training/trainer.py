@@ -1,0 +1,267 @@
+"""`Trainer`: one fine-tuning run over plain Keras `fit()`, and the directory it leaves."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import time
+
+import keras
+
+import tfllm
+from tfllm.errors import UserError
+from tfllm.tasks import Task
+from tfllm.training.callbacks.best_checkpoint import BestCheckpoint
+from tfllm.training.callbacks.early_stopping import EarlyStopping
+from tfllm.training.callbacks.evaluate import Evaluate
+from tfllm.training.callbacks.jsonl_metrics import JsonlMetrics
+from tfllm.training.callbacks.nan_guard import NanGuard
+from tfllm.training.callbacks.progress import Progress
+from tfllm.training.callbacks.stop_after import StopAfter
+from tfllm.training.callbacks.tensorboard_scalars import TensorBoardScalars
+from tfllm.training.callbacks.throughput import Throughput
+from tfllm.training.demo_checkpoint import resolve_model
+from tfllm.training.finetune_config import FinetuneConfig
+from tfllm.training.gemm import gemm_peak
+from tfllm.training.learning_curve import plot_learning_curve
+from tfllm.training.machine import machine, versions
+from tfllm.training.model_card import base_name, model_card
+from tfllm.training.optimizers import optimizer
+from tfllm.training.predictions import prediction_rows, to_tsv
+from tfllm.training.run_directory import RunDirectory
+from tfllm.training.strategies import strategy
+
+
+class Trainer:
+    """A fine-tuning run.
+
+    It does nothing to the numbers that a plain `fit()` would not do: with the same seed and settings,
+
+        keras.utils.set_random_seed(config.seed)
+        model = tfllm.load(config.model, head="classifier", num_labels=task.num_outputs)
+        batches = task.pipeline("train", model.tokenizer, batch_size=config.batch_size, seed=config.seed)
+        steps = batches.steps_per_epoch * config.epochs
+        model.compile(training.optimizer("adamw", config.learning_rate, total_steps=steps), **model.compile_defaults())
+        model.fit(batches.dataset(), epochs=config.epochs)
+
+    ends with the same weights; the run's model is then the best that was seen by the task's main metric.
+
+    Args:
+        config: the run.
+        model: a model with a fitting head and a tokenizer; default: the one that `config.model` names. It is compiled and trained.
+        task: default: the one that the config describes.
+
+    Raises:
+        UserError: the model, the task, the data or the run directory are not as they should be; nothing is written then.
+
+    Example:
+        >>> results = Trainer(FinetuneConfig(model="demo", task="glue/rte", data_dir="glue")).run()     # doctest: +SKIP
+        >>> results["scores"]["validation"]["accuracy"]                                                 # doctest: +SKIP
+    """
+
+    def __init__(self, config: FinetuneConfig, *, model: keras.Model | None = None, task: Task | None = None):
+        self.config = config
+        self.task = task or make_task(config)
+        self._splits = _splits_of(self.task)
+        self._given_model = model
+        self.run_dir = config.run_dir or default_run_dir(config, self.task)
+
+    def run(self) -> dict:
+        """Trains, keeps the best weights, scores them and writes the run directory.
+
+        Returns:
+            What `results.json` holds, and `run_dir`.
+
+        Raises:
+            UserError: as for the class, or the loss is no longer a number. The run directory then says that the run failed, and keeps
+                what was recorded.
+        """
+        started = time.perf_counter()
+        RunDirectory.check(self.run_dir, overwrite=self.config.overwrite)
+        keras.utils.set_random_seed(self.config.seed)
+        self._prepare()
+        run = RunDirectory(self.run_dir, overwrite=self.config.overwrite)
+        facts = self._facts()
+        run.write_json("config.json", self.config.to_dict())
+        run.write_json("results.json", {"status": "running", **facts})
+        prepared = time.perf_counter()
+        try:
+            results = facts | self._train(run)
+            trained = time.perf_counter()
+            results |= self._score(run)
+        except BaseException as error:  # also an interrupt: whatever ends the run, its directory says so
+            run.write_json("results.json", {"status": "failed", "error": f"{type(error).__name__}: {error}", **facts})
+            raise
+        finally:
+            self._progress.close()
+        results["seconds"] = {
+            "prepare": prepared - started,
+            "train": trained - prepared - self._evaluate.seconds,
+            "evaluate": self._evaluate.seconds + time.perf_counter() - trained,
+            "total": time.perf_counter() - started,
+        }
+        run.write_text("README.md", model_card(self.config, self.task, results))
+        results = {"status": "ok", **results}
+        run.write_json("results.json", results)
+        return {**results, "run_dir": str(run.path)}
+
+    def _prepare(self) -> None:
+        """Everything that can fail because of what the user gave: model, data, optimizer."""
+        config, where = self.config, strategy(self.config.strategy)
+        for split in ("train", *self._splits["validation"]):
+            if self.task.examples(split).labels is None:
+                raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
+        with where.scope():
+            self.model = self._given_model or load_classifier(config, self.task)
+        self._max_length = min(config.max_length, self.model.config.max_positions)
+        self._reading = {"max_length": self._max_length, "layout": config.layout, "cache_dir": config.cache_dir}
+        self._batches = self.task.pipeline(
+            "train",
+            self.model.tokenizer,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            pooled=self.model.pooled,
+            replicas=where.num_replicas_in_sync,
+            **self._reading,
+        )
+        total = self._batches.steps_per_epoch * config.epochs
+        self._total_steps = min(total, config.max_steps or total)
+        with where.scope():
+            self.model.compile(
+                optimizer(
+                    config.optimizer,
+                    config.learning_rate,
+                    total_steps=self._total_steps,
+                    schedule=config.schedule,
+                    warmup=config.warmup_steps_or_fraction,
+                    weight_decay=config.weight_decay,
+                    clip_norm=config.clip_norm,
+                    layer_decay=config.layer_decay,
+                ),
+                **self.model.compile_defaults(),
+            )
+
+    def _train(self, run: RunDirectory) -> dict:
+        callbacks = self._callbacks(run)
+        steps, epochs = self._batches.steps_per_epoch, self.config.epochs
+        # The batches of `dataset()`, in a form that does not mind how far a distribution strategy reads ahead.
+        self.model.fit(self._batches.dataset(0, steps * epochs), steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=callbacks)
+        return {
+            "steps": self._evaluate.step,
+            "best_step": self._best.best_step,
+            "evaluations": self._evaluate.history,
+            "selection_split": self._evaluate.split,
+        }
+
+    def _callbacks(self, run: RunDirectory) -> list[keras.callbacks.Callback]:
+        config, monitor = self.config, f"val_{self.task.main_metric}"
+        self._throughput = Throughput(self._batches)
+        self._evaluate = Evaluate(
+            self.task, self._splits["validation"][0], every=config.evaluation_interval, confidence_interval=False, **self._reading
+        )
+        self._best = BestCheckpoint(run / "best.weights.h5", monitor=monitor)
+        self._progress = Progress(max_steps=config.max_steps)
+        callbacks = [self._throughput, NanGuard(), self._evaluate, self._best]
+        if config.early_stopping is not None:
+            callbacks.append(EarlyStopping(monitor, patience=config.early_stopping))
+        if config.max_steps is not None:
+            callbacks.append(StopAfter(config.max_steps))
+        callbacks += [
+            JsonlMetrics(run / "metrics.jsonl", every=config.log_every),
+            TensorBoardScalars(run / "tensorboard", every=config.log_every),
+            self._progress,
+        ]
+        return callbacks
+
+    def _score(self, run: RunDirectory) -> dict:
+        """Scores the model, which has its best weights now, and writes model, predictions and picture."""
+        tfllm.save(self.model, run / "model")
+        (run / "best.weights.h5").unlink()  # model/ holds the same weights
+        scores, truncated = {}, {"train": int(self._batches.tokenized.truncated)}
+        labelled = self._splits["validation"]
+        for split in labelled + (self._splits["test"] if self.config.predict_test else []):
+            examples = self.task.examples(split)
+            logits = self.task.predict(self.model, split, **self._reading)
+            rows = prediction_rows(examples.ids, logits, label_names=self.task.labels, labels=examples.labels)
+            run.write_text(f"{split}_predictions.tsv", to_tsv(rows))
+            if examples.labels is not None:
+                scores[split] = self.task.score(logits, examples.labels)
+            truncated[split] = int(self.task.tokenized(split, self.model.tokenizer, self._max_length, self.config.cache_dir).truncated)
+        plot_learning_curve(run / "metrics.jsonl", run / "learning_curve.png", score=f"val_{self.task.main_metric}")
+        speed = self._throughput.summary(gemm_peak(self.model.compute_dtype))
+        return {"scores": scores, "truncated": truncated, "baseline": _baselines(self.task, labelled), "throughput": speed}
+
+    def _facts(self) -> dict:
+        """What is known before training."""
+        model, checkpoint = self.model, self.model.checkpoint or {}
+        splits = ["train", *self._splits["validation"]]
+        return {
+            "task": {"name": self.task.name, "version": self.task.version, "main_metric": self.task.main_metric},
+            "model": {
+                "base": base_name(self.config.model) if self.config.model else type(model).__name__,
+                "family": checkpoint.get("family"),
+                "parameters": model.count_params(),
+                "freshly_initialised": checkpoint.get("fresh", []),
+            },
+            "max_length": self._max_length,
+            "examples": {split: len(self.task.examples(split)) for split in splits},
+            "skipped_rows": {split: self.task.examples(split).report.skipped for split in splits},
+            "fingerprints": {split: self.task.examples(split).fingerprint for split in splits},
+            "total_steps": self._total_steps,
+            "replicas": strategy(self.config.strategy).num_replicas_in_sync,
+            "versions": versions(),
+            "machine": machine(),
+        }
+
+
+def make_task(config: FinetuneConfig) -> Task:
+    """The task that a configuration describes: a registered one, or files of the user's own."""
+    from tfllm import tasks
+
+    if config.train_file:
+        return tasks.from_files(
+            config.train_file,
+            config.validation_file,
+            config.test_file,
+            text=config.text_columns,
+            label=config.label_column,
+            kind="regression" if config.regression else "classification",
+        )
+    if not config.task:
+        raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them), or --train_file and --validation_file.")
+    return tasks.get(config.task, data_dir=config.data_dir)
+
+
+def load_classifier(config: FinetuneConfig, task: Task) -> keras.Model:
+    """The configuration's checkpoint with a head for the task."""
+    model = tfllm.load(
+        resolve_model(config.model),
+        head="classifier",
+        num_labels=task.num_outputs,
+        regression=task.kind == "regression",
+        label_names=task.labels,
+        fresh_head=config.fresh_head,
+        dtype=config.dtype,
+    )
+    if model.tokenizer is None:
+        raise UserError(f"fine-tuning needs a tokenizer beside the weights. Received: {config.model}, which has none.")
+    return model
+
+
+def default_run_dir(config: FinetuneConfig, task: Task) -> str:
+    """`runs/<time>-<task>-<model>`."""
+    name = f"{task.name}-{base_name(config.model or 'model')}"
+    return f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-" + re.sub(r"[^\w.-]+", "-", name)
+
+
+def _splits_of(task: Task) -> dict[str, list[str]]:
+    splits = {kind: [name for name in task.splits if name.split("_")[0] == kind] for kind in ("train", "validation", "test")}
+    if not splits["train"] or not splits["validation"]:
+        raise UserError(f"{task.name} needs a train and a validation split to fine-tune on. Its splits are: {', '.join(task.splits)}.")
+    return splits
+
+
+def _baselines(task: Task, splits: list[str]) -> dict[str, dict]:
+    """Scores of the task's trivial baseline, where it has one."""
+    baseline = getattr(task, "baseline", None)
+    return {} if baseline is None else {split: baseline(split) for split in splits}
