@@ -14,7 +14,7 @@ from tfllm.tasks.task import Task
 TaskFactory = Callable[..., Task]
 
 # Modules that register the tasks which come with tfllm, imported when a task is first asked for.
-_BUILT_IN = ("tfllm.tasks.glue",)
+_BUILT_IN = ("tfllm.tasks.glue", "tfllm.tasks.stdlib_docstrings")
 
 _FACTORIES: dict[str, TaskFactory] = {}
 

@@ -158,7 +158,7 @@ class Task:
         shuffle: bool | None = None,
         seed: int = 0,
         max_length: int = MAX_LENGTH,
-        pooled: str = "first",
+        pooled: str | None = None,
         replicas: int | None = None,
         cache_dir: str | os.PathLike | None = None,
         **options,
@@ -173,7 +173,7 @@ class Task:
             shuffle: default: `True` for `"train"`, `False` for every other split.
             seed: of the order.
             max_length: tokens that an example is cut to.
-            pooled: the token that the model's head reads: `model.pooled`.
+            pooled: the token that the model's head reads, `"first"` or `"last"`; default: `tokenizer.pooled`.
             replicas: default: those of the `tf.distribute` strategy whose scope this is called in.
             cache_dir: see `tokenized`.
             **options: further ones of `tfllm.data.Batches`, such as `shard`.
@@ -189,7 +189,7 @@ class Task:
             max_length=max_length,
             shuffle=shuffle,
             seed=seed,
-            pooled=pooled,
+            pooled=tokenizer.pooled if pooled is None else pooled,
             pad_id=tokenizer.pad_id,
             replicas=_current_replicas() if replicas is None else replicas,
             **options,

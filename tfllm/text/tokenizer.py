@@ -64,6 +64,8 @@ class Tokenizer(abc.ABC):
         added_tokens: the tokens that are looked for in the raw text (`[MASK]` and the like), with their ids.
         template: where special tokens stand (`tfllm.text.template.Template`).
         truncation_side: "right" or "left": from which end a text that is too long loses tokens.
+        pooled: "first" or "last": the token that stands for an example in the model that the tokenizer was loaded with
+            (`tfllm.load` sets it); batches point their heads there.
         fingerprint: sha256, in hex, of everything that determines the ids; it does not depend on the path.
 
     Example:
@@ -92,6 +94,7 @@ class Tokenizer(abc.ABC):
         self.vocab_size = vocab_size
         self.added_tokens = dict(added_tokens)
         self.truncation_side = truncation_side
+        self.pooled = "first"
         self.files = dict(files)
         self._fingerprint: str | None = None
 

@@ -79,6 +79,8 @@ def load(
     _fill(model, tensors, family, wanted, same_head)
     if tokenizer:
         model.tokenizer = _tokenizer(directory)
+        if model.tokenizer is not None:
+            model.tokenizer.pooled = model.pooled
     return model
 
 
