@@ -3,8 +3,8 @@
 These are the classes that run the `sentencepiece` library itself, and ALBERT's is a port of the original code.
 transformers 5 has none of them any more. To make the file anew, in an environment of its own:
 
-    pip install "transformers==4.57.6" sentencepiece protobuf hypothesis
-    python tests/text/make_sentencepiece_goldens.py
+    pip install "transformers==4.57.6" "sentencepiece==0.2.1" protobuf hypothesis
+    python tests/text/make_sentencepiece_goldens.py path/to/albert/spiece.model
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import io
 import json
 import pathlib
+import sys
 import tempfile
 
 import sentencepiece
@@ -70,6 +71,8 @@ def main() -> None:
                 r: getattr(tokenizer, f"{r}_token_id") for r in ("cls", "sep", "bos", "eos", "mask", "unk")
             },
         }
+    albert = transformers.AlbertTokenizer(sys.argv[1])
+    goldens["real ALBERT"] = [albert.encode(text) for text in TEXTS]
     out = pathlib.Path(__file__).parent / "goldens" / "sentencepiece.json"
     out.write_text(json.dumps(goldens, ensure_ascii=True, separators=(",", ":")) + "\n")
 

@@ -76,7 +76,7 @@ def test_nothing_there(tmp_path):
     ):
         text.load(tmp_path)
     write(tmp_path / "half", {"vocab.json": b"{}"})
-    with pytest.raises(CheckpointError, match="vocab.json with merges.txt.*Received: vocab.json"):
+    with pytest.raises(CheckpointError, match=r"vocab.json with merges.txt.*Received: vocab.json"):
         text.load(tmp_path / "half")
     with pytest.raises(CheckpointError, match="nothing there"):
         text.load(tmp_path / "nowhere")

@@ -44,6 +44,13 @@ def test_minilm_from_its_tokenizer_json_and_from_its_vocabulary():
 
 
 @pytest.mark.real
+def test_albert_gives_the_ids_of_transformers_4(sentencepiece_goldens):
+    texts = sentencepiece_goldens["texts"]
+    encodings = text.load(MODELS["albert"]()).encode_batch(texts)
+    assert [ids.tolist() for ids in encodings] == sentencepiece_goldens["real ALBERT"]
+
+
+@pytest.mark.real
 @pytest.mark.parity
 @pytest.mark.parametrize(
     ("name", "reference"), [("bert", "BertTokenizer"), ("minilm", "AutoTokenizer"), ("gpt2", "GPT2Tokenizer")]
@@ -71,8 +78,8 @@ def test_against_transformers(name, reference):
 @pytest.mark.real
 @pytest.mark.parity
 def test_albert_against_transformers():
-    # transformers 5 reads spiece.model into the `tokenizers` library in a way of its own: pieces that SentencePiece calls
-    # user-defined are cut out of the text first, and `9,` stays one piece. So texts with these are left out here;
+    # transformers 5 reads spiece.model into the `tokenizers` library in a way of its own: pieces that SentencePiece
+    # calls user-defined are cut out of the text first, and `9,` stays one piece. So texts with these are left out here;
     # goldens/sentencepiece.json has them, from the original code's port in transformers 4.
     transformers = pytest.importorskip("transformers")
     directory = MODELS["albert"]()

@@ -172,7 +172,7 @@ def test_code_of_a_directory_is_not_run(bert_files, tokenizer_json, tmp_path):
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_bytes(bert_files["vocab.txt"])
     with pytest.raises(
-        CheckpointError, match="tokenizer_class 'MyTokenizer' is not one that can be read from vocab.txt"
+        CheckpointError, match=r"tokenizer_class 'MyTokenizer' is not one that can be read from vocab.txt"
     ):
         text.load(tmp_path)
 

@@ -17,7 +17,7 @@ CORPUS = [
 MULTILINGUAL = [
     "",
     " ",
-    "Hello there, 1,000 friends!",
+    "Hello there, 1,204 friends!",
     "Café naïve résumé À LA CARTE",
     "cafe\u0301 nai\u0308ve A\u030a \u0301 alone",  # combining marks
     "Straße STRASSE ẞ",
@@ -37,7 +37,7 @@ MULTILINGUAL = [
     "1,2, 34, ,5 9,9 ٣,٤ ①, x9,",
     "a" * 100 + " " + "b" * 101 + " " + "é" * 100 + " " + "中" * 101 + " " + "ß" * 250,
     "under_score-dash–em—dash…dots....... $%^&*+=~|<>",
-    "\u1100\u1161\u11a8 \uac01 \U0001d165\u302e\u0334\U00016ff1 \u1b44\u302f\u1bf2",  # jamo; marks that stay, out of order
+    "\u1100\u1161\u11a8 \uac01 \U0001d165\u302e\u0334\U00016ff1 \u1b44\u302f\u1bf2",  # jamo; marks out of order
     "▁ ▁a a▁b ▁▁",
 ]
 

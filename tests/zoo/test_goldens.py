@@ -106,18 +106,7 @@ def test_older_layouts_are_saved_in_the_present_one(name, tmp_path):
     assert_outputs(tfllm.load(tmp_path / "saved"), read_expected(name))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=True, reason="what no variable holds is not in a .keras file")
-        )
-        if name == "bert-pretraining"
-        else name
-        for name in SUPPORTED
-        if name.count("-") == 1
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in SUPPORTED if name.count("-") == 1])
 def test_a_keras_file_keeps_the_model_and_its_way_back(name, tmp_path):
     import keras
 

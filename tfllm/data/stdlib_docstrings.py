@@ -143,7 +143,7 @@ def read_stdlib_docstrings(split: str, directory: str | os.PathLike | None = Non
     )
 
 
-@functools.lru_cache(maxsize=1)  # the three splits come from one reading
+@functools.lru_cache(maxsize=8)  # the three splits come from one reading
 def _library(root: str) -> tuple[list[DocumentedFunction], ReadReport]:
     """The functions of all splits that can be used, in the order of modules and lines."""
     kept, left_out = [], Counter()
@@ -189,8 +189,12 @@ def _source_files(root: str) -> Iterator[tuple[str, str]]:
         for folder, folders, files in os.walk(path):
             folders[:] = [name for name in folders if name not in ("test", "tests", "__pycache__")]
             names = [os.path.relpath(os.path.join(folder, file), root) for file in files if file.endswith(".py")]
-            found += [(name[: -len(".py")].replace(os.sep, "."), os.path.join(root, name)) for name in names]
+            found += [(_module(name), os.path.join(root, name)) for name in names]
         yield from sorted(found)
+
+
+def _module(path: str) -> str:
+    return path[: -len(".py")].replace(os.sep, ".").removesuffix(".__init__")
 
 
 def _parse(path: str) -> ast.Module:

@@ -6,10 +6,14 @@ import contextlib
 import json
 
 import keras
+import numpy as np
 from keras import ops, tree
 
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
+
+
+_CARRIED = "carried:"  # what the names of carried tensors begin with in a weights file
 
 
 class TransformerModel(keras.Model):
@@ -84,6 +88,16 @@ class TransformerModel(keras.Model):
                 zeros = tree.map_structure(lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec)
                 self._symbolic_build(data_batch=zeros)
         return super().fit(x, *args, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for name, tensor in (self.carried_tensors or {}).items():
+            store[_CARRIED + name] = tensor
+
+    def load_own_variables(self, store):
+        carried = {name.removeprefix(_CARRIED): np.array(store[name]) for name in store.keys() if name.startswith(_CARRIED)}
+        self.carried_tensors = carried or None
+        super().load_own_variables({name: store[name] for name in store.keys() if not name.startswith(_CARRIED)})
 
     def get_config(self):
         return {

@@ -178,7 +178,7 @@ def _has_type_ids(template: Template, special_ids: Mapping[str, int | None], con
 
 
 def _usual_roles(tokenizer_json: dict) -> dict[str, Token]:
-    special = {t["content"] for t in tokenizer_json.get("added_tokens", []) if t.get("special")}
+    special = {t["content"] for t in (tokenizer_json.get("added_tokens") or []) if t.get("special")}
     roles = {role: token for role in ROLES for token in reversed(_USUAL[role]) if token in special}
     unknown = tokenizer_json["model"].get("unk_token")
     if isinstance(unknown, str):

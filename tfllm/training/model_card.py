@@ -28,9 +28,10 @@ _TEMPLATE = """\
 {%- for split, scores in results.baseline.items() %}
 The trivial baseline{% if scores.name %} ({{ scores.name }}){% endif %} has {{ task.main_metric }} {{ "%.4f" % scores[task.main_metric] }} on {{ split }}.
 {% endfor %}
-The interval comes from drawing the evaluated examples again (bootstrap). It does not cover what another seed would give
-{%- if not config.early_stopping %};{% else %}, or{% endif %} the best of {{ results.evaluations | length }} evaluations on {{ results.selection_split }} was
-kept, so its score leans to the favourable side.
+The interval comes from drawing the evaluated examples again (bootstrap); it does not cover what another seed would give.
+{%- if results.evaluations | length > 1 %}
+The weights are those of the best of {{ results.evaluations | length }} evaluations on {{ results.selection_split }}, so the score there leans to the favourable side.
+{%- endif %}
 
 ## Training
 
@@ -68,6 +69,8 @@ _SETTINGS = (
 
 def base_name(model: str) -> str:
     """A model's name for people: a hub handle as it is, of a path only the last part (paths say things about machines)."""
+    if model == "demo":
+        return "all-MiniLM-L6-v2"
     path = PurePath(model)
     return path.name if path.is_absolute() or len(path.parts) > 2 or model.startswith((".", "~")) else model
 
@@ -87,5 +90,5 @@ def model_card(config, task, results: dict) -> str:
     facts = {"name": task.name, "version": task.version, "kind": task.kind, "labels": task.labels, "licence": task.licence}
     facts |= {"source": task.source_url, "description": task.description, "metrics": task.metrics, "main_metric": task.main_metric}
     return environment.from_string(_TEMPLATE).render(
-        base=base_name(config.model) if config.model != "demo" else "all-MiniLM-L6-v2", config=config, task=facts, results=results, settings=settings
+        base=results["model"]["base"], config=config, task=facts, results=results, settings=settings
     )

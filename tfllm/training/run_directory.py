@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,11 @@ class RunDirectory:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def default_run_dir(task: str, model: str) -> str:
+    """`runs/<time>-<task>-<model>`."""
+    return f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-" + re.sub(r"[^\w.-]+", "-", f"{task}-{model}")
 
 
 def _finite(value: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 
+from tfllm.training.demo_checkpoint import resolve_model
 from tfllm.training.finetune_config import FinetuneConfig
+from tfllm.training.finetune_task import make_task
 from tfllm.training.run_directory import RunDirectory
-from tfllm.training.trainer import Trainer, default_run_dir
 
 
 def finetune(config: FinetuneConfig) -> dict:
@@ -25,7 +25,16 @@ def finetune(config: FinetuneConfig) -> dict:
     Example:
         >>> finetune(FinetuneConfig(model="demo", task="glue/rte", data_dir="glue", seeds=5))      # doctest: +SKIP
     """
-    trainer = Trainer(config)
+    task = make_task(config)
+    resolve_model(config.model)
+    if config.run_dir:
+        RunDirectory.check(config.run_dir, overwrite=config.overwrite)
+    # Only now, with what can be checked at once in order, TensorFlow is imported.
+    import keras
+
+    from tfllm.training.trainer import Trainer
+
+    trainer = Trainer(config, task=task)
     if config.seeds == 1:
         return trainer.run()
     run = RunDirectory(trainer.run_dir, overwrite=config.overwrite)
@@ -36,7 +45,7 @@ def finetune(config: FinetuneConfig) -> dict:
         for seed in range(config.seed, config.seed + config.seeds):
             run.write_json("results.json", {**status, **_summary(runs)})
             one = config.replace(seed=seed, seeds=1, run_dir=str(run / f"seed-{seed}"), overwrite=False)
-            runs.append({"seed": seed, **Trainer(one, task=trainer.task).run()})
+            runs.append({"seed": seed, **Trainer(one, task=task).run()})
             keras.backend.clear_session()  # the last run's graphs
         status = {"status": "ok"}
     except BaseException as error:

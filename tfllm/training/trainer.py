@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 import time
 
 import keras
@@ -22,13 +20,14 @@ from tfllm.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from tfllm.training.callbacks.throughput import Throughput
 from tfllm.training.demo_checkpoint import resolve_model
 from tfllm.training.finetune_config import FinetuneConfig
+from tfllm.training.finetune_task import make_task
 from tfllm.training.gemm import gemm_peak
 from tfllm.training.learning_curve import plot_learning_curve
 from tfllm.training.machine import machine, versions
 from tfllm.training.model_card import base_name, model_card
 from tfllm.training.optimizers import optimizer
 from tfllm.training.predictions import prediction_rows, to_tsv
-from tfllm.training.run_directory import RunDirectory
+from tfllm.training.run_directory import RunDirectory, default_run_dir
 from tfllm.training.strategies import strategy
 
 
@@ -63,8 +62,9 @@ class Trainer:
         self.config = config
         self.task = task or make_task(config)
         self._splits = _splits_of(self.task)
+        self._test_splits = self._splits["test"] if config.predict_test else []
         self._given_model = model
-        self.run_dir = config.run_dir or default_run_dir(config, self.task)
+        self.run_dir = config.run_dir or default_run_dir(self.task.name, base_name(config.model or "model"))
 
     def run(self) -> dict:
         """Trains, keeps the best weights, scores them and writes the run directory.
@@ -86,23 +86,20 @@ class Trainer:
         run.write_json("results.json", {"status": "running", **facts})
         prepared = time.perf_counter()
         try:
-            results = facts | self._train(run)
+            results = {"status": "ok", **facts} | self._train(run)
             trained = time.perf_counter()
             results |= self._score(run)
+            results["seconds"] = {
+                "prepare": prepared - started,
+                "train": trained - prepared - self._evaluate.seconds,
+                "evaluate": self._evaluate.seconds + time.perf_counter() - trained,
+                "total": time.perf_counter() - started,
+            }
+            run.write_text("README.md", model_card(self.config, self.task, results))
+            run.write_json("results.json", results)
         except BaseException as error:  # also an interrupt: whatever ends the run, its directory says so
             run.write_json("results.json", {"status": "failed", "error": f"{type(error).__name__}: {error}", **facts})
             raise
-        finally:
-            self._progress.close()
-        results["seconds"] = {
-            "prepare": prepared - started,
-            "train": trained - prepared - self._evaluate.seconds,
-            "evaluate": self._evaluate.seconds + time.perf_counter() - trained,
-            "total": time.perf_counter() - started,
-        }
-        run.write_text("README.md", model_card(self.config, self.task, results))
-        results = {"status": "ok", **results}
-        run.write_json("results.json", results)
         return {**results, "run_dir": str(run.path)}
 
     def _prepare(self) -> None:
@@ -111,6 +108,8 @@ class Trainer:
         for split in ("train", *self._splits["validation"]):
             if self.task.examples(split).labels is None:
                 raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
+        for split in self._test_splits:
+            self.task.examples(split)  # a missing file is told before training, not after it
         with where.scope():
             self.model = self._given_model or load_classifier(config, self.task)
         self._max_length = min(config.max_length, self.model.config.max_positions)
@@ -145,7 +144,11 @@ class Trainer:
         callbacks = self._callbacks(run)
         steps, epochs = self._batches.steps_per_epoch, self.config.epochs
         # The batches of `dataset()`, in a form that does not mind how far a distribution strategy reads ahead.
-        self.model.fit(self._batches.dataset(0, steps * epochs), steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=callbacks)
+        data = self._batches.dataset(0, steps * epochs)
+        try:
+            self.model.fit(data, steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=callbacks)
+        finally:
+            self._progress.close()
         return {
             "steps": self._evaluate.step,
             "best_step": self._best.best_step,
@@ -179,7 +182,7 @@ class Trainer:
         (run / "best.weights.h5").unlink()  # model/ holds the same weights
         scores, truncated = {}, {"train": int(self._batches.tokenized.truncated)}
         labelled = self._splits["validation"]
-        for split in labelled + (self._splits["test"] if self.config.predict_test else []):
+        for split in labelled + self._test_splits:
             examples = self.task.examples(split)
             logits = self.task.predict(self.model, split, **self._reading)
             rows = prediction_rows(examples.ids, logits, label_names=self.task.labels, labels=examples.labels)
@@ -214,24 +217,6 @@ class Trainer:
         }
 
 
-def make_task(config: FinetuneConfig) -> Task:
-    """The task that a configuration describes: a registered one, or files of the user's own."""
-    from tfllm import tasks
-
-    if config.train_file:
-        return tasks.from_files(
-            config.train_file,
-            config.validation_file,
-            config.test_file,
-            text=config.text_columns,
-            label=config.label_column,
-            kind="regression" if config.regression else "classification",
-        )
-    if not config.task:
-        raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them), or --train_file and --validation_file.")
-    return tasks.get(config.task, data_dir=config.data_dir)
-
-
 def load_classifier(config: FinetuneConfig, task: Task) -> keras.Model:
     """The configuration's checkpoint with a head for the task."""
     model = tfllm.load(
@@ -246,12 +231,6 @@ def load_classifier(config: FinetuneConfig, task: Task) -> keras.Model:
     if model.tokenizer is None:
         raise UserError(f"fine-tuning needs a tokenizer beside the weights. Received: {config.model}, which has none.")
     return model
-
-
-def default_run_dir(config: FinetuneConfig, task: Task) -> str:
-    """`runs/<time>-<task>-<model>`."""
-    name = f"{task.name}-{base_name(config.model or 'model')}"
-    return f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-" + re.sub(r"[^\w.-]+", "-", name)
 
 
 def _splits_of(task: Task) -> dict[str, list[str]]:
