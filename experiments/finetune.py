@@ -24,7 +24,9 @@ def parse_flags(argv: list[str]) -> finetune.Config:
     flags.FLAGS(argv[:1])  # absl.app's own flags keep their defaults
     config: list[finetune.Config] = []
     summary = tfllm.cli.COMMANDS["finetune"]
-    status = run(lambda: config.append(parse(finetune.Config, argv[1:], program=PROGRAM, summary=summary)), program=PROGRAM)
+    status = run(
+        lambda: config.append(parse(finetune.Config, argv[1:], program=PROGRAM, summary=summary)), program=PROGRAM
+    )
     return config[0] if status == 0 else sys.exit(status)
 
 

@@ -57,7 +57,9 @@ def sentiment(size: int, seed: int) -> dict[str, list]:
 def sentiment_task(**details):
     from tfllm import tasks
 
-    return tasks.from_memory(sentiment(160, 0), sentiment(40, 1), {"text": sentiment(10, 2)["text"]}, name="toy/sentiment", **details)
+    return tasks.from_memory(
+        sentiment(160, 0), sentiment(40, 1), {"text": sentiment(10, 2)["text"]}, name="toy/sentiment", **details
+    )
 
 
 def score_task():

@@ -32,29 +32,31 @@ def main(argv: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury ours
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("--help", "-h", "help"):
-        print(_usage())
-        return 0
-    if argv[0] == "--version":
-        print(f"tfllm {tfllm.__version__}")
-        return 0
-    return flags.run(lambda: _run(argv), program=f"tfllm {argv[0]}" if argv[0] in COMMANDS else "tfllm")
+    program = f"tfllm {argv[0]}" if argv and argv[0] in COMMANDS else "tfllm"
+    return flags.run(lambda: _run(argv), program=program)
 
 
 def _run(argv: list[str]) -> None:
-    name, *arguments = argv
-    if name not in COMMANDS:
+    name, *arguments = argv or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(_usage())
+    elif name == "--version":
+        print(f"tfllm {tfllm.__version__}")
+    elif name in COMMANDS:
+        module = importlib.import_module(f"tfllm.commands.{name}")
+        module.run(flags.parse(module.Config, arguments, program=f"tfllm {name}", summary=COMMANDS[name]))
+    else:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UserError(f"unknown command.{hint} Received: {name!r}. The commands are: {', '.join(COMMANDS)}.")
-    module = importlib.import_module(f"tfllm.commands.{name}")
-    module.run(flags.parse(module.Config, arguments, program=f"tfllm {name}", summary=COMMANDS[name]))
 
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items())
-    return f"usage: tfllm <command> [--name=value ...]\n\n{commands}\n\n`tfllm <command> --help` lists a command's flags."
+    return (
+        f"usage: tfllm <command> [--name=value ...]\n\n{commands}\n\n`tfllm <command> --help` lists a command's flags."
+    )
 
 
 if __name__ == "__main__":

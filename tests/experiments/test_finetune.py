@@ -23,6 +23,10 @@ def test_errors_are_one_line_and_status_2():
         (["--task=glue/mnil", "--model=x"], "did you mean glue/mnli?"),
     ]:
         result = run(*arguments)
-        lines = [line for line in result.stderr.splitlines() if not line.startswith(("WARNING: All log", "I0000", "E0000", "To enable"))]
+        lines = [
+            line
+            for line in result.stderr.splitlines()
+            if not line.startswith(("WARNING: All log", "I0000", "E0000", "To enable"))
+        ]
         assert result.returncode == 2 and len(lines) == 1 and message in lines[0], result.stderr
         assert result.stdout == ""

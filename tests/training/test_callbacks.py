@@ -119,7 +119,9 @@ def test_a_loss_that_is_no_number_stops_with_advice():
     y = np.ones((20, 1), "float32")
     y[9] = np.nan  # in the third batch of 4
     with pytest.raises(UserError, match=r"loss=nan at step 3, learning rate 0.01. Try a lower learning_rate"):
-        small_model().fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(4), verbose=0, callbacks=[training.NanGuard()])
+        small_model().fit(
+            tf.data.Dataset.from_tensor_slices((x, y)).batch(4), verbose=0, callbacks=[training.NanGuard()]
+        )
 
 
 def test_progress_away_from_a_terminal_is_lines():

@@ -17,7 +17,8 @@ from pathlib import Path
 checkpoint = toy_finetuning.save_toy_checkpoint(Path(sys.argv[1]), dropout=0.0)
 for strategy in ("auto", "mirrored"):
     config = training.FinetuneConfig(
-        model=str(checkpoint), run_dir=f"{sys.argv[1]}/{strategy}", strategy=strategy, max_steps=6, eval_every="3", log_every=1, learning_rate=1e-2
+        model=str(checkpoint), run_dir=f"{sys.argv[1]}/{strategy}", strategy=strategy, max_steps=6, eval_every="3",
+        log_every=1, learning_rate=1e-2
     )
     training.Trainer(config, task=toy_finetuning.sentiment_task()).run()
 """
@@ -27,7 +28,10 @@ def test_two_replicas_give_the_losses_of_one_device(tmp_path):
     # Logical devices must be made before TensorFlow starts, so this takes a process of its own.
     path = [entry for entry in sys.path if entry]
     subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n" + _SCRIPT, str(tmp_path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n" + _SCRIPT, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     losses = {}
     for strategy in ("auto", "mirrored"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 
@@ -18,9 +19,18 @@ def finished(checkpoint, tmp_path_factory):
     """One run to the end: `(config, results, directory)`."""
     directory = tmp_path_factory.mktemp("runs") / "run"
     config = training.FinetuneConfig(
-        model=str(checkpoint), run_dir=str(directory), epochs=8, learning_rate=1e-2, batch_size=8, seed=3, max_length=10, log_every=50, predict_test=True
+        model=str(checkpoint),
+        run_dir=str(directory),
+        epochs=8,
+        learning_rate=1e-2,
+        batch_size=8,
+        seed=3,
+        max_length=10,
+        log_every=50,
+        predict_test=True,
     )
-    return config, training.Trainer(config, task=toy_finetuning.sentiment_task()).run(), directory
+    task = toy_finetuning.sentiment_task(baseline=lambda split: {"accuracy": 0.5125, "name": "coin"})
+    return config, training.Trainer(config, task=task).run(), directory
 
 
 def test_a_run_learns_and_leaves_a_directory_that_tells_all_of_it(finished):
@@ -37,8 +47,13 @@ def test_a_run_learns_and_leaves_a_directory_that_tells_all_of_it(finished):
     assert scores["accuracy"] > 0.9 and low <= scores["accuracy"] <= high and scores["n"] == 40
     assert written["steps"] == 160 and written["best_step"] in range(20, 161, 20)
     assert max(line["accuracy"] for line in written["evaluations"]) == scores["accuracy"]
-    assert set(written["seconds"]) == {"prepare", "train", "evaluate", "total"} and written["throughput"]["examples_per_second"] > 0
-    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines() if "loss" in line]
+    assert (
+        set(written["seconds"]) == {"prepare", "train", "evaluate", "total"}
+        and written["throughput"]["examples_per_second"] > 0
+    )
+    steps = [
+        json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines() if "loss" in line
+    ]
     assert steps == [50, 100, 150, 160]
     assert (directory / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -73,7 +88,11 @@ def test_the_model_card_states_task_score_and_settings_and_no_path(finished, che
     score = results["scores"]["validation"]
     low, high = score["ci95"]["accuracy"]
     assert f"| validation | accuracy | {score['accuracy']:.4f} | {low:.4f} to {high:.4f} | 40 |" in card
-    assert "# bert fine-tuned on toy/sentiment" in card and "| learning_rate | 0.01 |" in card and "licence of the data" in card
+    assert (
+        "# bert fine-tuned on toy/sentiment" in card
+        and "| learning_rate | 0.01 |" in card
+        and "licence of the data" in card
+    )
     assert str(checkpoint.parent) not in card and "{{" not in card
 
 
@@ -87,10 +106,10 @@ def test_a_plain_fit_gives_the_same_losses_and_weights(checkpoint, task, tmp_pat
     data = task.batches("train", plain.tokenizer, batch_size=16, seed=7, max_length=24)
     plain.fit(data, epochs=2, verbose=0, callbacks=[training.JsonlMetrics(plain_metrics)])
 
-    # Evaluating in the midst of training must not show. 19 of the 20 steps are trained after the first evaluation.
+    # Evaluating in the midst of training must not show.
     config = training.FinetuneConfig(
-        model=str(checkpoint), run_dir=str(tmp_path / "run"), epochs=2, learning_rate=1e-3, schedule="cosine", warmup=3.0,
-        layer_decay=0.9, seed=7, max_length=24, eval_every="1", log_every=1,
+        model=str(checkpoint), run_dir=str(tmp_path / "run"), epochs=2, learning_rate=1e-3, schedule="cosine",
+        warmup=3.0, layer_decay=0.9, seed=7, max_length=24, eval_every="1", log_every=1,
     )  # fmt: skip
     results = training.Trainer(config, task=task).run()
     assert results["steps"] == 2 * steps == 20
@@ -108,7 +127,9 @@ def test_a_plain_fit_gives_the_same_losses_and_weights(checkpoint, task, tmp_pat
 
 
 def test_a_regression_is_scored_by_correlation(checkpoint, tmp_path):
-    config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), epochs=4, learning_rate=1e-2, batch_size=8)
+    config = training.FinetuneConfig(
+        model=str(checkpoint), run_dir=str(tmp_path / "run"), epochs=4, learning_rate=1e-2, batch_size=8
+    )
     results = training.Trainer(config, task=toy_finetuning.score_task()).run()
     assert results["scores"]["validation"]["pearson"] > 0.5
     header = (tmp_path / "run" / "validation_predictions.tsv").read_text().splitlines()[0]
@@ -116,10 +137,23 @@ def test_a_regression_is_scored_by_correlation(checkpoint, tmp_path):
 
 
 def test_max_steps_and_evaluation_by_step(checkpoint, task, tmp_path):
-    config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), max_steps=7, eval_every="3", epochs=5)
+    config = training.FinetuneConfig(
+        model=str(checkpoint), run_dir=str(tmp_path / "run"), max_steps=7, eval_every="3", epochs=5
+    )
     results = training.Trainer(config, task=task).run()
     assert results["steps"] == results["total_steps"] == 7
     assert [line["step"] for line in results["evaluations"]] == [3, 6, 7]
+
+
+def test_every_validation_split_is_scored_and_the_first_one_selects(checkpoint, tmp_path):
+    task = toy_finetuning.sentiment_task()
+    splits = {"train": "", "validation_matched": "", "validation_mismatched": ""}
+    both = dataclasses.replace(task, splits=splits, read=lambda split: task.examples(split.split("_")[0]))
+    config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), max_steps=2)
+    results = training.Trainer(config, task=both).run()
+    assert list(results["scores"]) == ["validation_matched", "validation_mismatched"]
+    assert results["selection_split"] == "validation_matched"
+    assert (tmp_path / "run" / "validation_mismatched_predictions.tsv").exists()
 
 
 def test_files_of_the_users_own(checkpoint, tmp_path):
@@ -127,7 +161,9 @@ def test_files_of_the_users_own(checkpoint, tmp_path):
         name: str(toy_finetuning.write_jsonl(tmp_path / f"{name}.jsonl", toy_finetuning.sentiment(size, size)))
         for name, size in (("train_file", 48), ("validation_file", 24))
     }
-    config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), text_columns=("text",), max_steps=3, **files)
+    config = training.FinetuneConfig(
+        model=str(checkpoint), run_dir=str(tmp_path / "run"), text_columns=("text",), max_steps=3, **files
+    )
     results = training.finetune(config)
     assert results["examples"] == {"train": 48, "validation": 24}
 
@@ -137,15 +173,38 @@ def test_a_loss_that_is_no_number_leaves_a_failed_run_with_its_records(checkpoin
     broken = task.examples("train").labels
     broken[:] = np.where(np.arange(len(broken)) == 40, np.float32(3e38), broken)  # its square overflows
     config = training.FinetuneConfig(
-        model=str(checkpoint), run_dir=str(tmp_path / "run"), batch_size=4, log_every=1, eval_every="2", layout="padded", clip_norm=None
+        model=str(checkpoint),
+        run_dir=str(tmp_path / "run"),
+        batch_size=4,
+        log_every=1,
+        eval_every="2",
+        layout="padded",
+        clip_norm=None,
     )
     with pytest.raises(UserError, match=r"at step \d+, learning rate"):
         training.Trainer(config, task=task).run()
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["status"] == "failed" and "at step" in results["error"]
-    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines() if "loss" in line]
+    steps = [
+        json.loads(line)["step"]
+        for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+        if "loss" in line
+    ]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 2
     assert (tmp_path / "run" / "best.weights.h5").exists()
+
+
+def test_an_interrupted_run_says_so(checkpoint, task, tmp_path):
+    def interrupt(split):
+        if split == "validation":
+            raise KeyboardInterrupt
+        return {}
+
+    interrupted = dataclasses.replace(task, baseline=interrupt)
+    config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), max_steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        training.Trainer(config, task=interrupted).run()
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
 
 
 def _task_without_its_test_file(directory):
@@ -165,7 +224,10 @@ def test_nothing_is_written_when_what_was_given_is_wrong(checkpoint, task, tmp_p
         ({"strategy": "tpu"}, "come later. Received: strategy='tpu'"),
         ({"optimizer": "adam"}, "'adamw'. Received: 'adam'"),
         ({"task": _task_without_its_test_file(tmp_path), "predict_test": True}, "test.jsonl"),
-        ({"task": tasks.from_memory(test={"text": ["x"]}, label=None, labels=("a", "b"))}, "needs a train and a validation split"),
+        (
+            {"task": tasks.from_memory(test={"text": ["x"]}, label=None, labels=("a", "b"))},
+            "needs a train and a validation split",
+        ),
     ]:
         with pytest.raises(UserError, match=message):
             run(**options)
@@ -185,17 +247,30 @@ def test_seeds_are_separate_runs_with_mean_and_interval(checkpoint, tmp_path):
         for name, size in (("train_file", 1), ("validation_file", 2))
     }
     config = training.FinetuneConfig(
-        model=str(checkpoint), run_dir=str(tmp_path / "runs"), text_columns=("text",), epochs=1, learning_rate=3e-3, seed=4, seeds=2, **files
+        model=str(checkpoint),
+        run_dir=str(tmp_path / "runs"),
+        text_columns=("text",),
+        epochs=1,
+        learning_rate=3e-3,
+        seed=4,
+        seeds=2,
+        **files,
     )
     results = training.finetune(config)
     alone = training.finetune(config.replace(seed=5, seeds=1, run_dir=str(tmp_path / "alone")))
     assert results["runs"][1]["scores"] == alone["scores"]
     one, two = (
-        [json.loads(line)["loss"] for line in (tmp_path / path / "metrics.jsonl").read_text().splitlines() if "loss" in line]
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / path / "metrics.jsonl").read_text().splitlines()
+            if "loss" in line
+        ]
         for path in ("runs/seed-5", "alone")
     )
     assert one == two
-    summary = json.loads((tmp_path / "runs" / "results.json").read_text())["scores_over_seeds"]["validation"]["accuracy"]
+    summary = json.loads((tmp_path / "runs" / "results.json").read_text())["scores_over_seeds"]["validation"][
+        "accuracy"
+    ]
     assert summary["mean"] == pytest.approx(np.mean(summary["values"])) and len(summary["values"]) == 2
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"config.json", "results.json", "seed-4", "seed-5"}
 
@@ -206,7 +281,9 @@ def test_the_interval_over_seeds_is_students_t():
     statistics = seed_statistics([0.80, 0.82, 0.84])
     assert statistics["std"] == pytest.approx(0.02)
     # t(0.975, 2 degrees of freedom) = 4.30265, from a printed table
-    assert statistics["ci95"] == pytest.approx([0.82 - 4.30265 * 0.02 / 3**0.5, 0.82 + 4.30265 * 0.02 / 3**0.5], abs=1e-6)
+    assert statistics["ci95"] == pytest.approx(
+        [0.82 - 4.30265 * 0.02 / 3**0.5, 0.82 + 4.30265 * 0.02 / 3**0.5], abs=1e-6
+    )
     assert seed_statistics([0.5]) == {"values": [0.5], "mean": 0.5, "std": None, "ci95": None}
 
 

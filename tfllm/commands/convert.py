@@ -20,16 +20,23 @@ class Config(Options):
         "Head to load; default: the checkpoint's own.",
         choices=("classifier", "token_classifier", "span_predictor", "masked_lm", "causal_lm", "backbone"),
     )
-    dtype: str | None = option(None, "Of the tensors in a directory; default: as they were.", choices=("float32", "bfloat16", "float16"))
+    dtype: str | None = option(
+        None, "Of the tensors in a directory; default: as they were.", choices=("float32", "bfloat16", "float16")
+    )
     overwrite: bool = option(False, "Replace what is at the output.")
 
     def __post_init__(self):
         super().__post_init__()
         if not self.input or not self.output:
-            raise UserError(f"convert needs an input and an output. Received: input={self.input!r}, output={self.output!r}.")
+            raise UserError(
+                f"convert needs an input and an output. Received: input={self.input!r}, output={self.output!r}."
+            )
         if self.output.endswith(".keras"):
             if self.dtype is not None:
-                raise UserError(f"dtype is for directories: a .keras file holds the weights as they are. Received: dtype={self.dtype!r}.")
+                raise UserError(
+                    "dtype is for directories: a .keras file holds the weights as they are. "
+                    f"Received: dtype={self.dtype!r}."
+                )
             if os.path.exists(self.output) and not self.overwrite:
                 raise UserError(f"output must not exist. Received: {self.output}. Use --overwrite or another --output.")
 

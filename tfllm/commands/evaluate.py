@@ -35,11 +35,12 @@ def run(config: Config) -> None:
     split = task.split(config.split)
     model = load_fine_tuned(config.model)
     check_labels(model, task)
-    scores = task.evaluate(model, split, batch_size=config.batch_size, max_length=config.max_length, layout=config.layout)
+    scores = task.evaluate(
+        model, split, batch_size=config.batch_size, max_length=config.max_length, layout=config.layout
+    )
     if config.format == "json":
         print(json.dumps({"task": task.name, "split": split, **scores}))
         return
-    baseline = getattr(task, "baseline", None)
-    print_scores({split: scores}, {} if baseline is None else {split: baseline(split)}, task.name)
+    print_scores({split: scores}, {split: task.baseline(split)} if task.baseline else {}, task.name)
     if scores["truncated"]:
         print(f"{scores['truncated']} examples were longer than {config.max_length} tokens and were cut.")

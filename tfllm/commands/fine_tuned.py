@@ -14,8 +14,12 @@ def load_fine_tuned(path: str):
         UserError: no path, or the checkpoint has no classifier or no tokenizer.
     """
     if not path:
-        raise UserError("model is missing: give --model=DIR, the `model` directory of a run or another fine-tuned classifier.")
-    if not os.path.isfile(os.path.join(path, "config.json")) and os.path.isfile(os.path.join(path, "model", "config.json")):
+        raise UserError(
+            "model is missing: give --model=DIR, the `model` directory of a run or another fine-tuned classifier."
+        )
+    if not os.path.isfile(os.path.join(path, "config.json")) and os.path.isfile(
+        os.path.join(path, "model", "config.json")
+    ):
         path = os.path.join(path, "model")  # a run directory
     elif os.path.isfile(os.path.join(path, "results.json")):
         path = os.path.join(path, "model")
@@ -25,7 +29,9 @@ def load_fine_tuned(path: str):
 
     model = tfllm.load(path)
     if not isinstance(model, SequenceClassifier) or model.checkpoint["fresh"]:
-        raise UserError(f"a fine-tuned classifier is needed. Received: {path}, which holds a {type(model).__name__} without one.")
+        raise UserError(
+            f"a fine-tuned classifier is needed. Received: {path}, which holds a {type(model).__name__} without one."
+        )
     if model.tokenizer is None:
         raise UserError(f"a tokenizer is needed beside the weights. Received: {path}, which has none.")
     return model
@@ -44,8 +50,11 @@ def check_labels(model, task) -> None:
     names = label_names(model)
     if names is None or task.labels is None or names == tuple(task.labels):
         return
-    if sorted(map(str.lower, names)) == sorted(map(str.lower, task.labels)) and [n.lower() for n in names] != [n.lower() for n in task.labels]:
+    if sorted(map(str.lower, names)) == sorted(map(str.lower, task.labels)) and [n.lower() for n in names] != [
+        n.lower() for n in task.labels
+    ]:
         raise UserError(
-            f"{task.name} numbers its classes {', '.join(task.labels)}. Received: a model that numbers them {', '.join(names)}. "
+            f"{task.name} numbers its classes {', '.join(task.labels)}. "
+            f"Received: a model that numbers them {', '.join(names)}. "
             "Put the names in config.json's id2label, and the rows of the classifier, in the task's order."
         )

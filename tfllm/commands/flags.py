@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -28,7 +29,8 @@ class _OptionalInteger(flags.IntegerParser):
 
 
 def parse(config_class: type, argv: list[str], *, program: str, summary: str):
-    """Makes a configuration of command-line arguments: `--name=value`, `--name value`, `--flag`, `--noflag`, `--flagfile=FILE`.
+    """Makes a configuration of command-line arguments: `--name=value`, `--name value`, `--flag`, `--noflag`,
+    `--flagfile=FILE`.
 
     Args:
         config_class: a subclass of `tfllm.training.options.Options`; each field becomes a flag of its name.
@@ -102,6 +104,7 @@ def run(command: Callable[[], None], *, program: str) -> int:
     """Runs a command; what the user got wrong becomes one message on standard error. Returns the exit status."""
     try:
         command()
+        sys.stdout.flush()
     except UserError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
@@ -109,6 +112,6 @@ def run(command: Callable[[], None], *, program: str) -> int:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nobody is there to be told
-        return 0
+        # The reader of our output went away, as `head` does. Python would complain again when it ends: give it a sink.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -24,7 +24,9 @@ class Config(Options):
     output: str | None = option(None, "File to write; default: standard output.")
     overwrite: bool = option(False, "Replace the output file.")
     format: str | None = option(None, "Default: by the output's ending, else tsv.", choices=("tsv", "jsonl"))
-    submission: bool = option(False, "Write the benchmark's own submission file (index and prediction) for the task's split.")
+    submission: bool = option(
+        False, "Write the benchmark's own submission file (index and prediction) for the task's split."
+    )
     batch_size: int = option(64, "Examples a step.", minimum=1)
     max_length: int = option(128, "Tokens an example; longer ones are cut, counted and reported.", minimum=3)
 
@@ -33,7 +35,9 @@ class Config(Options):
         if bool(self.task) == bool(self.input):
             raise UserError(f"give either task or input. Received: task={self.task!r}, input={self.input!r}.")
         if self.submission and not (self.task and self.output):
-            raise UserError(f"submission needs a task and an output. Received: task={self.task!r}, output={self.output!r}.")
+            raise UserError(
+                f"submission needs a task and an output. Received: task={self.task!r}, output={self.output!r}."
+            )
         if self.output and os.path.exists(self.output) and not self.overwrite:
             raise UserError(f"output must not exist. Received: {self.output}. Use --overwrite or another --output.")
 
@@ -56,7 +60,10 @@ def run(config: Config) -> None:
     logits = task.predict(model, split, batch_size=config.batch_size, max_length=config.max_length)
     truncated = task.tokenized(split, model.tokenizer, min(config.max_length, model.config.max_positions)).truncated
     if truncated:
-        print(f"{truncated} of {len(examples)} examples were longer than {config.max_length} tokens and were cut.", file=sys.stderr)
+        print(
+            f"{truncated} of {len(examples)} examples were longer than {config.max_length} tokens and were cut.",
+            file=sys.stderr,
+        )
     if config.submission:
         task.write_predictions(logits, split, config.output, overwrite=config.overwrite)
         return
@@ -77,5 +84,8 @@ def _task_of_file(config: Config, names: tuple[str, ...] | None):
     if config.input.endswith(".txt"):
         return tasks.from_memory(test={"text": [line for _, line in decoded_lines(config.input)]}, **described)
     if len(config.text_columns) not in (1, 2):
-        raise UserError(f"an input with columns needs one or two text_columns. Received: text_columns={','.join(config.text_columns)!r}.")
+        raise UserError(
+            "an input with columns needs one or two text_columns. "
+            f"Received: text_columns={','.join(config.text_columns)!r}."
+        )
     return tasks.from_files(test=config.input, text=config.text_columns, **described)

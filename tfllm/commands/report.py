@@ -21,7 +21,15 @@ def print_scores(scores: dict[str, dict], baseline: dict[str, dict], title: str)
         for name, interval in values["ci95"].items():
             row = [split, name, f"{values[name]:.4f}", _interval(interval), values["n"]]
             rows.append(row + ([_number(baseline.get(split, {}).get(name))] if baseline else []))
-    print_table(["split", "metric", "score", "95 % interval", "examples", *(["baseline"] if baseline else [])], rows, title=title)
+    print_table(
+        ["split", "metric", "score", "95 % interval", "examples", *_baseline_name(baseline)],
+        rows,
+        title=title,
+    )
+
+
+def _baseline_name(baseline: dict[str, dict]) -> list[str]:
+    return [f"baseline ({scores['name']})" if "name" in scores else "baseline" for scores in baseline.values()][:1]
 
 
 def _print_run(results: dict) -> None:
@@ -50,7 +58,9 @@ def _print_seeds(results: dict) -> None:
     title = f"{results['model']['base']} on {results['task']['name']}, {len(results['runs'])} seeds"
     print_table(["split", "metric", "mean", "std", "95 % interval", "each seed"], rows, title=title)
     for split, scores in results["baseline"].items():
-        print(f"baseline on {split}: " + ", ".join(f"{name} {scores[name]:.4f}" for name in results["scores_over_seeds"][split] if name in scores))
+        known = [name for name in results["scores_over_seeds"][split] if name in scores]
+        title = _baseline_name(results["baseline"])[0]
+        print(f"{title} on {split}: " + ", ".join(f"{name} {scores[name]:.4f}" for name in known))
 
 
 def _number(value: float | None) -> str | None:

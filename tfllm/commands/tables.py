@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None, stream=None) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None, stream=None
+) -> None:
     """Prints rows under column names.
 
     Args:

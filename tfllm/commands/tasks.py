@@ -24,7 +24,10 @@ def run(config: Config) -> None:
     if config.format == "json":
         print(json.dumps(described, indent=2))
         return
-    rows = [[task["name"], task["kind"], _sizes(task["sizes"]), task["metric"], task["licence"], task["source"]] for task in described]
+    rows = [
+        [task["name"], task["kind"], _sizes(task["sizes"]), task["metric"], task["licence"], task["source"]]
+        for task in described
+    ]
     print_table(["name", "kind", "examples", "metric", "licence", "source"], rows)
 
 

@@ -17,7 +17,9 @@ def resolve_model(name: str) -> str:
         UserError: no name, or the package is not installed.
     """
     if not name:
-        raise UserError("model is missing: give a Hugging Face directory or handle, or --model=demo for the packaged MiniLM.")
+        raise UserError(
+            "model is missing: give a Hugging Face directory or handle, or --model=demo for the packaged MiniLM."
+        )
     if name != "demo":
         return name
     specification = importlib.util.find_spec(_PACKAGE)  # not imported: that would need PyTorch

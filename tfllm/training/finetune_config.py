@@ -12,8 +12,8 @@ from tfllm.training.options import Options, option
 class FinetuneConfig(Options):
     """A fine-tuning run, as a value. `tfllm finetune --help` lists the fields with their defaults.
 
-    The data are either a registered `task` (with `data_dir` for the tasks that are read from files), or files of your own:
-    `train_file` and `validation_file` with `text_columns` and `label_column`.
+    The data are either a registered `task` (with `data_dir` for the tasks that are read from files), or files of your
+    own: `train_file` and `validation_file` with `text_columns` and `label_column`.
 
     Raises:
         UserError: a value is out of range, or options contradict each other.
@@ -40,14 +40,20 @@ class FinetuneConfig(Options):
 
     batch_size: int = option(16, "Examples an optimizer step.", minimum=1)
     epochs: int = option(3, "Passes over the training data.", minimum=1)
-    max_steps: int | None = option(None, "Stop after this many optimizer steps, also when epochs would go on.", minimum=1)
+    max_steps: int | None = option(
+        None, "Stop after this many optimizer steps, also when epochs would go on.", minimum=1
+    )
     optimizer: str = option("adamw", "Name of the optimizer.")
     learning_rate: float = option(3e-5, "Peak of the learning-rate schedule.", above=0)
     schedule: str = option("linear", "What follows the warm-up.", choices=("linear", "cosine", "constant"))
-    warmup: float = option(0.1, "Warm-up from 0: a fraction of all steps below 1, a number of steps from 1 on.", minimum=0)
+    warmup: float = option(
+        0.1, "Warm-up from 0: a fraction of all steps below 1, a number of steps from 1 on.", minimum=0
+    )
     weight_decay: float = option(0.01, "Decoupled weight decay; norms and biases are exempt.", minimum=0)
     clip_norm: float | None = option(1.0, "Clip the gradient to this global norm; none switches it off.", above=0)
-    layer_decay: float | None = option(None, "Each layer learns at this factor of the one above it.", above=0, maximum=1)
+    layer_decay: float | None = option(
+        None, "Each layer learns at this factor of the one above it.", above=0, maximum=1
+    )
     dtype: str = option("float32", "Keras dtype policy.", choices=("float32", "mixed_bfloat16", "mixed_float16"))
     strategy: str = option("auto", "Where to train: auto, cpu (no GPU), or mirrored over the visible devices.")
 
@@ -55,7 +61,9 @@ class FinetuneConfig(Options):
     layout: str = option("packed", "How examples become rows.", choices=("packed", "bucketed", "padded"))
     cache_dir: str | None = option(None, "Directory where tokenised data are kept between runs.")
 
-    seed: int = option(0, "Seed of the fresh weights, of dropout and of the order of the examples.", minimum=0, below=2**32)
+    seed: int = option(
+        0, "Seed of the fresh weights, of dropout and of the order of the examples.", minimum=0, below=2**32
+    )
     seeds: int = option(1, "Repeat with seed, seed+1, ...; report mean, deviation and interval.", minimum=1)
     eval_every: str = option("epoch", "Evaluate at the end of each `epoch`, or every so many steps.")
     early_stopping: int | None = option(None, "Stop after this many evaluations without a better score.", minimum=1)
@@ -65,15 +73,26 @@ class FinetuneConfig(Options):
     def __post_init__(self):
         super().__post_init__()
         if self.warmup >= 1 and self.warmup != int(self.warmup):
-            raise UserError(f"warmup must be a fraction below 1 or a whole number of steps. Received: warmup={self.warmup}.")
+            raise UserError(
+                f"warmup must be a fraction below 1 or a whole number of steps. Received: warmup={self.warmup}."
+            )
         if self.eval_every != "epoch" and not (self.eval_every.isdigit() and int(self.eval_every) > 0):
-            raise UserError(f"eval_every must be `epoch` or a number of steps. Received: eval_every={self.eval_every!r}.")
+            raise UserError(
+                f"eval_every must be `epoch` or a number of steps. Received: eval_every={self.eval_every!r}."
+            )
         if self.train_file and self.task:
-            raise UserError(f"give either task or train_file, not both. Received: task={self.task!r}, train_file={self.train_file!r}.")
+            raise UserError(
+                "give either task or train_file, not both. "
+                f"Received: task={self.task!r}, train_file={self.train_file!r}."
+            )
         if self.train_file and not self.validation_file:
-            raise UserError("train_file needs a validation_file beside it, to report a score on. Received: validation_file=None.")
+            raise UserError(
+                "train_file needs a validation_file beside it, to report a score on. Received: validation_file=None."
+            )
         if self.train_file and len(self.text_columns) not in (1, 2):
-            raise UserError(f"train_file needs one or two text_columns. Received: text_columns={','.join(self.text_columns)!r}.")
+            raise UserError(
+                f"train_file needs one or two text_columns. Received: text_columns={','.join(self.text_columns)!r}."
+            )
 
     @property
     def warmup_steps_or_fraction(self) -> int | float:

@@ -19,5 +19,7 @@ def make_task(config: FinetuneConfig) -> tasks.Task:
             kind="regression" if config.regression else "classification",
         )
     if not config.task:
-        raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them), or --train_file and --validation_file.")
+        raise UserError(
+            "task is missing: give --task=NAME (`tfllm tasks` lists them), or --train_file and --validation_file."
+        )
     return tasks.get(config.task, data_dir=config.data_dir)

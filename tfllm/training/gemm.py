@@ -12,8 +12,8 @@ import tensorflow as tf
 def gemm_peak(dtype: str = "float32", seconds: float = 1.0) -> float:
     """FLOP/s of the fastest of several products of square matrices through TensorFlow, on one device.
 
-    A process measures each `dtype` once, for about `seconds`. The matrices are 2048 wide, or smaller where that would take long (a
-    processor without instructions for the dtype).
+    A process measures each `dtype` once, for about `seconds`. The matrices are 2048 wide, or smaller where that would
+    take long (a processor without instructions for the dtype).
 
     Args:
         dtype: of the matrices.

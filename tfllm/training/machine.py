@@ -27,7 +27,10 @@ def machine() -> dict:
     """Processor, cores, memory and accelerators."""
     import tensorflow as tf
 
-    gpus = [tf.config.experimental.get_device_details(device).get("device_name", "GPU") for device in tf.config.list_physical_devices("GPU")]
+    gpus = [
+        tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+        for device in tf.config.list_physical_devices("GPU")
+    ]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

@@ -1,7 +1,8 @@
 """Typed options: dataclass fields that carry their own help text and range.
 
-A configuration is a frozen dataclass whose fields are made by `option()`. Its values are checked when it is made, from Python and
-from the command line alike, and the command line's flags are generated from the same fields (`tfllm.commands.flags`).
+A configuration is a frozen dataclass whose fields are made by `option()`. Its values are checked when it is made, from
+Python and from the command line alike, and the command line's flags are generated from the same fields
+(`tfllm.commands.flags`).
 """
 
 from __future__ import annotations
@@ -46,12 +47,16 @@ def option(
         tfllm.errors.UserError: epochs must be at least 1. Received: epochs=0.
     """
     bounds = {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
-    metadata = {"help": help, "choices": choices, "bounds": {name: value for name, value in bounds.items() if value is not None}}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "bounds": {name: value for name, value in bounds.items() if value is not None},
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def option_types(config_class: type) -> dict[str, tuple[type, bool]]:
-    """`{field: (type, optional)}` of an options class: `float | None` is `(float, True)`, `tuple[str, ...]` is `(tuple, False)`."""
+    """`{field: (type, optional)}`: `float | None` gives `(float, True)`, `tuple[str, ...]` gives `(tuple, False)`."""
     result = {}
     for name, hint in typing.get_type_hints(config_class).items():
         optional = False
@@ -85,7 +90,9 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary of all values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
 
 
 def _checked(field: dataclasses.Field, kind: type, value: Any) -> Any:

@@ -17,7 +17,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def prediction_rows(
     ids: Sequence[str], logits: np.ndarray, *, label_names: Sequence[str] | None, labels: np.ndarray | None = None
 ) -> list[dict[str, str | float]]:
-    """One record an example: `id`, `label` where it is known, `prediction`, and for classes the `probability` of the prediction.
+    """One record an example: `id`, `label` where it is known, `prediction`, and for classes the `probability` of the
+    prediction.
 
     Args:
         ids: N names of the examples.

@@ -43,7 +43,16 @@ class RunDirectory:
         >>> run.write_json("config.json", {"seed": 0})             # doctest: +SKIP
     """
 
-    _NAMES = ("config.json", "results.json", "metrics.jsonl", "tensorboard", "model", "best.weights.h5", "learning_curve.png", "README.md")
+    _NAMES = (
+        "config.json",
+        "results.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "model",
+        "best.weights.h5",
+        "learning_curve.png",
+        "README.md",
+    )
     _PATTERNS = ("*_predictions.tsv", "partial-*", "seed-*")
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
@@ -62,11 +71,13 @@ class RunDirectory:
             return
         if not overwrite:
             raise UserError(
-                f"run_dir must not exist or be empty, so that no result is lost. Received: {path}. Use --overwrite or another --run_dir."
+                f"run_dir must not exist or be empty, so that no result is lost. Received: {path}. "
+                "Use --overwrite or another --run_dir."
             )
         if not (path / "results.json").is_file():
             raise UserError(
-                f"overwrite replaces an earlier run only, and there is none (no results.json). Received: {path}. Use another --run_dir."
+                f"overwrite replaces an earlier run only, and there is none (no results.json). Received: {path}. "
+                "Use another --run_dir."
             )
 
     def __truediv__(self, name: str) -> Path:
@@ -81,7 +92,9 @@ class RunDirectory:
         write_new(self.path / name, text.encode("utf-8"), overwrite=True)
 
     def _clear(self) -> None:
-        for path in [self.path / name for name in self._NAMES] + [path for pattern in self._PATTERNS for path in self.path.glob(pattern)]:
+        for path in [self.path / name for name in self._NAMES] + [
+            path for pattern in self._PATTERNS for path in self.path.glob(pattern)
+        ]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

@@ -63,7 +63,8 @@ def _summary(runs: list[dict]) -> dict:
     first = runs[0]
     scores = {
         split: {
-            name: seed_statistics([run["scores"][split][name] for run in runs]) for name in first["scores"][split]["ci95"]
+            name: seed_statistics([run["scores"][split][name] for run in runs])
+            for name in first["scores"][split]["ci95"]
         }
         for split in first["scores"]
     }

@@ -14,8 +14,8 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy of that name. A process has one of each: two of a kind can hang their collectives.
 
     Args:
-        name: `"auto"` (mirrored on several GPUs, else the default device), `"cpu"`, or `"mirrored"` over all visible GPUs, or over all
-            logical CPU devices where there is no GPU.
+        name: `"auto"` (mirrored on several GPUs, else the default device), `"cpu"`, or `"mirrored"` over all visible
+            GPUs, or over all logical CPU devices where there is no GPU.
 
     Raises:
         UserError: another name, or `"cpu"` after TensorFlow has taken hold of a GPU.
@@ -25,9 +25,13 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
         try:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
-            raise UserError("strategy=cpu must be chosen before TensorFlow has used a GPU. Start a new process.") from None
+            raise UserError(
+                "strategy=cpu must be chosen before TensorFlow has used a GPU. Start a new process."
+            ) from None
     if name in ("auto", "cpu"):
         return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
     if name == "mirrored":
         return tf.distribute.MirroredStrategy([device.name for device in gpus or tf.config.list_logical_devices("CPU")])
-    raise UserError(f"strategy must be auto, cpu or mirrored; several machines and TPUs come later. Received: strategy={name!r}.")
+    raise UserError(
+        f"strategy must be auto, cpu or mirrored; several machines and TPUs come later. Received: strategy={name!r}."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import keras
+import tensorflow as tf
 
 import tfllm
 from tfllm.errors import UserError
@@ -47,11 +48,13 @@ class Trainer:
 
     Args:
         config: the run.
-        model: a model with a fitting head and a tokenizer; default: the one that `config.model` names. It is compiled and trained.
+        model: a model with a fitting head and a tokenizer; default: the one that `config.model` names. It is compiled
+            and trained.
         task: default: the one that the config describes.
 
     Raises:
-        UserError: the model, the task, the data or the run directory are not as they should be; nothing is written then.
+        UserError: the model, the task, the data or the run directory are not as they should be; nothing is written
+            then.
 
     Example:
         >>> results = Trainer(FinetuneConfig(model="demo", task="glue/rte", data_dir="glue")).run()     # doctest: +SKIP
@@ -73,8 +76,8 @@ class Trainer:
             What `results.json` holds, and `run_dir`.
 
         Raises:
-            UserError: as for the class, or the loss is no longer a number. The run directory then says that the run failed, and keeps
-                what was recorded.
+            UserError: as for the class, or the loss is no longer a number. The run directory then says that the run
+                failed, and keeps what was recorded.
         """
         started = time.perf_counter()
         RunDirectory.check(self.run_dir, overwrite=self.config.overwrite)
@@ -104,13 +107,14 @@ class Trainer:
 
     def _prepare(self) -> None:
         """Everything that can fail because of what the user gave: model, data, optimizer."""
-        config, where = self.config, strategy(self.config.strategy)
+        config = self.config
+        self._strategy = strategy(config.strategy)
         for split in ("train", *self._splits["validation"]):
             if self.task.examples(split).labels is None:
                 raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
         for split in self._test_splits:
             self.task.examples(split)  # a missing file is told before training, not after it
-        with where.scope():
+        with self._strategy.scope():
             self.model = self._given_model or load_classifier(config, self.task)
         self._max_length = min(config.max_length, self.model.config.max_positions)
         self._reading = {"max_length": self._max_length, "layout": config.layout, "cache_dir": config.cache_dir}
@@ -120,12 +124,12 @@ class Trainer:
             batch_size=config.batch_size,
             seed=config.seed,
             pooled=self.model.pooled,
-            replicas=where.num_replicas_in_sync,
+            replicas=self._strategy.num_replicas_in_sync,
             **self._reading,
         )
         total = self._batches.steps_per_epoch * config.epochs
         self._total_steps = min(total, config.max_steps or total)
-        with where.scope():
+        with self._strategy.scope():
             self.model.compile(
                 optimizer(
                     config.optimizer,
@@ -160,7 +164,11 @@ class Trainer:
         config, monitor = self.config, f"val_{self.task.main_metric}"
         self._throughput = Throughput(self._batches)
         self._evaluate = Evaluate(
-            self.task, self._splits["validation"][0], every=config.evaluation_interval, confidence_interval=False, **self._reading
+            self.task,
+            self._splits["validation"][0],
+            every=config.evaluation_interval,
+            confidence_interval=False,
+            **self._reading,
         )
         self._best = BestCheckpoint(run / "best.weights.h5", monitor=monitor)
         self._progress = Progress(max_steps=config.max_steps)
@@ -181,18 +189,25 @@ class Trainer:
         tfllm.save(self.model, run / "model")
         (run / "best.weights.h5").unlink()  # model/ holds the same weights
         scores, truncated = {}, {"train": int(self._batches.tokenized.truncated)}
-        labelled = self._splits["validation"]
-        for split in labelled + self._test_splits:
+        for split in self._splits["validation"] + self._test_splits:
             examples = self.task.examples(split)
             logits = self.task.predict(self.model, split, **self._reading)
             rows = prediction_rows(examples.ids, logits, label_names=self.task.labels, labels=examples.labels)
             run.write_text(f"{split}_predictions.tsv", to_tsv(rows))
             if examples.labels is not None:
                 scores[split] = self.task.score(logits, examples.labels)
-            truncated[split] = int(self.task.tokenized(split, self.model.tokenizer, self._max_length, self.config.cache_dir).truncated)
+            truncated[split] = int(
+                self.task.tokenized(split, self.model.tokenizer, self._max_length, self.config.cache_dir).truncated
+            )
         plot_learning_curve(run / "metrics.jsonl", run / "learning_curve.png", score=f"val_{self.task.main_metric}")
-        speed = self._throughput.summary(gemm_peak(self.model.compute_dtype))
-        return {"scores": scores, "truncated": truncated, "baseline": _baselines(self.task, labelled), "throughput": speed}
+        # Replicas on a CPU share its cores; those on GPUs have one each.
+        devices = max(1, len(tf.config.list_logical_devices("GPU")) and self._strategy.num_replicas_in_sync)
+        return {
+            "scores": scores,
+            "truncated": truncated,
+            "baseline": {split: self.task.baseline(split) for split in scores} if self.task.baseline else {},
+            "throughput": self._throughput.summary(devices * gemm_peak(self.model.compute_dtype)),
+        }
 
     def _facts(self) -> dict:
         """What is known before training."""
@@ -211,7 +226,7 @@ class Trainer:
             "skipped_rows": {split: self.task.examples(split).report.skipped for split in splits},
             "fingerprints": {split: self.task.examples(split).fingerprint for split in splits},
             "total_steps": self._total_steps,
-            "replicas": strategy(self.config.strategy).num_replicas_in_sync,
+            "replicas": self._strategy.num_replicas_in_sync,
             "versions": versions(),
             "machine": machine(),
         }
@@ -234,13 +249,12 @@ def load_classifier(config: FinetuneConfig, task: Task) -> keras.Model:
 
 
 def _splits_of(task: Task) -> dict[str, list[str]]:
-    splits = {kind: [name for name in task.splits if name.split("_")[0] == kind] for kind in ("train", "validation", "test")}
+    splits = {
+        kind: [name for name in task.splits if name.split("_")[0] == kind] for kind in ("train", "validation", "test")
+    }
     if not splits["train"] or not splits["validation"]:
-        raise UserError(f"{task.name} needs a train and a validation split to fine-tune on. Its splits are: {', '.join(task.splits)}.")
+        raise UserError(
+            f"{task.name} needs a train and a validation split to fine-tune on. "
+            f"Its splits are: {', '.join(task.splits)}."
+        )
     return splits
-
-
-def _baselines(task: Task, splits: list[str]) -> dict[str, dict]:
-    """Scores of the task's trivial baseline, where it has one."""
-    baseline = getattr(task, "baseline", None)
-    return {} if baseline is None else {split: baseline(split) for split in splits}

@@ -12,8 +12,8 @@ from tfllm.training.callbacks.step_callback import StepCallback
 class BestCheckpoint(StepCallback):
     """Saves the weights whenever the monitored metric gets better, and puts the best ones back when training ends.
 
-    The file is replaced in one move, so a run killed at any moment leaves the weights of one whole evaluation. A metric that is
-    NaN counts as the worst there is. Of equal scores the first is kept.
+    The file is replaced in one move, so a run killed at any moment leaves the weights of one whole evaluation. A metric
+    that is NaN counts as the worst there is. Of equal scores the first is kept.
 
     Args:
         path: file to write; Keras wants it to end in `.weights.h5`.

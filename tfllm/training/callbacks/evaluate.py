@@ -9,13 +9,13 @@ from tfllm.training.callbacks.step_callback import StepCallback
 
 
 class Evaluate(StepCallback):
-    """Scores the model on a split and puts `val_<metric>` into Keras' logs, where `History` and later callbacks find it.
+    """Scores the model on a split and puts `val_<metric>` into Keras' logs, for `History` and later callbacks.
 
     Args:
-        task: a `tfllm.tasks.Task`, or anything with `metrics`, their names, and `evaluate(model, split, **options) -> {name: value}`.
+        task: a `tfllm.tasks.Task`, or anything with `metrics`, their names, and `evaluate(model, split, **options) ->
+            {name: value}`.
         split: the split to score.
         every: `None` for the end of each epoch, or a number of steps; the end of training is then scored too.
-        prefix: put before each metric's name.
         **options: passed to `task.evaluate`, such as `batch_size`, `layout`, `max_length`.
 
     Attributes:
@@ -26,11 +26,11 @@ class Evaluate(StepCallback):
         model.fit(task.batches("train", model.tokenizer), callbacks=[training.Evaluate(task, "validation", every=100)])
     """
 
-    def __init__(self, task, split: str = "validation", *, every: int | None = None, prefix: str = "val_", **options):
+    def __init__(self, task, split: str = "validation", *, every: int | None = None, **options):
         super().__init__()
         if every is not None and every < 1:
             raise UserError(f"Evaluate: every must be None or at least 1. Received: every={every!r}.")
-        self.task, self.split, self.every, self.prefix, self.options = task, split, every, prefix, options
+        self.task, self.split, self.every, self.options = task, split, every, options
         self.history: list[dict] = []
         self.seconds = 0.0
         self._done_at = 0
@@ -60,4 +60,4 @@ class Evaluate(StepCallback):
         metrics = {name: float(scores[name]) for name in self.task.metrics}
         self.history.append({"step": self.step, "epoch": self.epoch, **metrics})
         if logs is not None:
-            logs.update({self.prefix + name: value for name, value in metrics.items()})
+            logs.update({f"val_{name}": value for name, value in metrics.items()})

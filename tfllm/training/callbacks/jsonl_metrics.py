@@ -13,8 +13,10 @@ from tfllm.training.callbacks.metrics_recorder import MetricsRecorder
 class JsonlMetrics(MetricsRecorder):
     """Writes one JSON object a line: `step`, `epoch` (a fraction), `learning_rate`, and all that is in Keras' logs.
 
-    Every line reaches the file at once, so a killed run keeps what it had. Numbers that JSON lacks (NaN, infinity) are written as
-    `null`. An existing file is added to.
+    `loss` and the training metrics are what Keras reports: their means since the epoch began.
+
+    Every line reaches the file at once, so a killed run keeps what it had. Numbers that JSON lacks (NaN, infinity) are
+    written as `null`. An existing file is added to.
 
     Args:
         path: file to write.

@@ -9,9 +9,10 @@ from tfllm.training.callbacks.step_callback import StepCallback
 
 
 class MetricsRecorder(StepCallback):
-    """Base of the callbacks that record metrics: calls `write(values)` with `step`, `epoch`, `learning_rate` and Keras' logs.
+    """Base of the callbacks that record metrics: calls `write(values)`.
 
-    Training metrics come every `every` steps and at the last step; evaluations (`val_...`) come whenever there is one.
+    The values are `step`, `epoch` (a fraction), `learning_rate`, and all that is in Keras' logs. Training metrics come
+    every `every` steps and at the last step; evaluations (`val_...`) come whenever there is one.
 
     Args:
         every: steps from one record to the next.

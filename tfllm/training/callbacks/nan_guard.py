@@ -23,8 +23,13 @@ class NanGuard(StepCallback):
         loss = logs.get("loss")
         if loss is None or math.isfinite(loss):
             return
-        half = " In mixed_float16, mixed_bfloat16 or float32 has more range." if self.model.dtype_policy.name == "mixed_float16" else ""
+        half = (
+            " In mixed_float16, mixed_bfloat16 or float32 has more range."
+            if self.model.dtype_policy.name == "mixed_float16"
+            else ""
+        )
         raise UserError(
-            f"the loss must be a finite number. Received: loss={loss} at step {step}, learning rate {learning_rate(self.model):.3g}. "
-            f"Try a lower learning_rate, a longer warmup, or a smaller clip_norm; look for wrong values among the labels.{half}"
+            f"the loss must be a finite number. Received: loss={loss} at step {step}, "
+            f"learning rate {learning_rate(self.model):.3g}. Try a lower learning_rate, a longer warmup, or a smaller "
+            f"clip_norm; look for wrong values among the labels.{half}"
         )

@@ -8,9 +8,9 @@ import keras
 class StepCallback(keras.callbacks.Callback):
     """Base of the callbacks that act by the step.
 
-    `self.step` is the number of optimizer steps since `fit()` began, over all epochs and also with `steps_per_execution` > 1;
-    `self.epoch` is the epoch's index, from 0. A subclass overrides `on_step_end(step, logs)`. One that overrides
-    `on_train_begin`, `on_epoch_begin` or `on_train_batch_end` calls `super()`.
+    `self.step` is the number of optimizer steps since `fit()` began, over all epochs and also with
+    `steps_per_execution` > 1; `self.epoch` is the epoch's index, from 0. A subclass overrides `on_step_end(step,
+    logs)`. One that overrides `on_train_begin`, `on_epoch_begin` or `on_train_batch_end` calls `super()`.
 
     Example:
         >>> class Print(StepCallback):
@@ -35,7 +35,8 @@ class StepCallback(keras.callbacks.Callback):
         self.on_step_end(self.step, {} if logs is None else logs)
 
     def on_step_end(self, step: int, logs: dict) -> None:
-        """Called after each step (after each `steps_per_execution` steps). What it puts into `logs`, later callbacks see."""
+        """Called after each step (after each `steps_per_execution` steps). What it puts into `logs`, later callbacks
+        see."""
 
     def is_due(self, every: int) -> bool:
         """Whether this step, or one of the steps of this execution, is a multiple of `every`."""

@@ -12,7 +12,8 @@ from tfllm.training.callbacks.metrics_recorder import MetricsRecorder
 class TensorBoardScalars(MetricsRecorder):
     """Writes what `JsonlMetrics` writes, by optimizer step, as TensorBoard events.
 
-    `keras.callbacks.TensorBoard` has graphs and histograms besides; it draws evaluations by epoch, and this one by step.
+    `keras.callbacks.TensorBoard` has graphs and histograms besides; it draws evaluations by epoch, and this one by
+    step.
 
     Args:
         directory: where the event files go.

@@ -13,8 +13,8 @@ from tfllm.training.callbacks.step_callback import StepCallback
 class Throughput(StepCallback):
     """Measures the train steps alone: not evaluations, and not the first step, in which the graph is made.
 
-    Adds `examples_per_second` and `tokens_per_second` (of the last steps) to Keras' logs. Tokens are real ones; padding does not
-    count as work done.
+    Adds `examples_per_second` and `tokens_per_second` (of the last steps) to Keras' logs. Tokens are real ones; padding
+    does not count as work done.
 
     Args:
         batches: the `tfllm.data.Batches` that `fit()` trains on.
@@ -82,9 +82,9 @@ class Throughput(StepCallback):
             peak: FLOP/s that the hardware can reach, such as `gemm_peak()`; without it there is no `mfu`.
 
         Returns:
-            `steps`, `seconds`, `first_step_seconds`, `examples_per_second`, `tokens_per_second`, `fill` (real tokens / computed tokens),
-            `padding_waste` (1 - fill), `model_flops_per_second`, `gemm_peak_flops_per_second` and `mfu`. A run of one step has
-            only what does not need a second one.
+            `steps`, `seconds`, `first_step_seconds`, `examples_per_second`, `tokens_per_second`, `fill` (real tokens /
+            computed tokens), `padding_waste` (1 - fill), `model_flops_per_second`, `gemm_peak_flops_per_second` and
+            `mfu`. A run of one step has only what does not need a second one.
         """
         result = {
             "steps": self.steps,
