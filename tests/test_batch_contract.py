@@ -14,12 +14,30 @@ from tfllm.data.tokenized import TokenizedExamples
 from tfllm.training.optimizers import AdamW
 
 ENCODER = TransformerConfig(
-    vocab_size=50, hidden_size=16, num_layers=2, num_heads=4, intermediate_size=20, dropout=0.0, attention_dropout=0.0,
-    max_positions=64, type_vocab_size=2,
+    vocab_size=50,
+    hidden_size=16,
+    num_layers=2,
+    num_heads=4,
+    intermediate_size=20,
+    dropout=0.0,
+    attention_dropout=0.0,
+    max_positions=64,
+    type_vocab_size=2,
 )
 DECODER = ENCODER.replace(
-    causal=True, norm="rms", norm_placement="pre", gated=True, activation="silu", num_kv_heads=2, type_vocab_size=0,
-    embedding_norm=False, final_norm=True, position="rotary", pooled="last", classifier_activation=None, classifier_bias=False,
+    causal=True,
+    norm="rms",
+    norm_placement="pre",
+    gated=True,
+    activation="silu",
+    num_kv_heads=2,
+    type_vocab_size=0,
+    embedding_norm=False,
+    final_norm=True,
+    position="rotary",
+    pooled="last",
+    classifier_activation=None,
+    classifier_bias=False,
 )
 LAYOUTS = {
     "packed": {"layout": "packed"},
@@ -55,7 +73,14 @@ def measure(config, regression, options):
     places = batches.example_indices(0)
     logits = np.zeros((EXAMPLES, prediction.shape[-1]), "float32")
     logits[places[places >= 0]] = np.array(prediction)[places >= 0]
-    return logits, float(loss), {v.path.split("/", 1)[1]: np.array(tf.convert_to_tensor(g)) for v, g in zip(model.trainable_variables, gradients)}
+    return (
+        logits,
+        float(loss),
+        {
+            v.path.split("/", 1)[1]: np.array(tf.convert_to_tensor(g))
+            for v, g in zip(model.trainable_variables, gradients)
+        },
+    )
 
 
 @pytest.mark.parametrize("regression", [False, True], ids=["classes", "scores"])
@@ -88,4 +113,6 @@ def test_two_replicas_give_the_same_numbers(two_replicas, config, options):
     history = model.fit(batches.dataset(), verbose=0)
     assert history.history["loss"][0] == pytest.approx(loss, abs=1e-5)
     for variable, moment in zip(model.trainable_variables, model.optimizer._momentums):
-        np.testing.assert_allclose(moment.numpy(), gradients[variable.path.split("/", 1)[1]], atol=1e-5, err_msg=variable.path)
+        np.testing.assert_allclose(
+            moment.numpy(), gradients[variable.path.split("/", 1)[1]], atol=1e-5, err_msg=variable.path
+        )

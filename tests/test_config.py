@@ -20,8 +20,16 @@ def test_round_trip_and_derived():
 @pytest.mark.parametrize(
     "change",
     [
-        {"hidden_size": 0}, {"num_layers": 1.5}, {"num_heads": 3}, {"num_kv_heads": 3}, {"norm": "batch"}, {"dropout": 1.0},
-        {"position": "alibi"}, {"activation": "swish"}, {"position": "rotary", "head_dim": 3}, {"pooled": "mean"},
+        {"hidden_size": 0},
+        {"num_layers": 1.5},
+        {"num_heads": 3},
+        {"num_kv_heads": 3},
+        {"norm": "batch"},
+        {"dropout": 1.0},
+        {"position": "alibi"},
+        {"activation": "swish"},
+        {"position": "rotary", "head_dim": 3},
+        {"pooled": "mean"},
     ],
 )
 def test_refuses(change):

@@ -112,10 +112,20 @@ class TransformerConfig:
     def __post_init__(self):
         if self.num_kv_heads is None:
             object.__setattr__(self, "num_kv_heads", self.num_heads)
-        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "num_kv_heads", "intermediate_size", "max_positions"):
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "intermediate_size",
+            "max_positions",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"TransformerConfig: {name} must be a whole number of at least 1. Received: {name}={value!r}.")
+                raise UserError(
+                    f"TransformerConfig: {name} must be a whole number of at least 1. Received: {name}={value!r}."
+                )
         if self.head_dim is None:
             if self.hidden_size % self.num_heads:
                 raise UserError(
@@ -129,10 +139,14 @@ class TransformerConfig:
                 f"Received: num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}."
             )
         if self.position == "rotary" and self.head_dim % 2:
-            raise UserError(f"TransformerConfig: rotary positions need an even head_dim. Received: head_dim={self.head_dim}.")
+            raise UserError(
+                f"TransformerConfig: rotary positions need an even head_dim. Received: head_dim={self.head_dim}."
+            )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise UserError(f"TransformerConfig: {name} must be one of {choices}. Received: {name}={getattr(self, name)!r}.")
+                raise UserError(
+                    f"TransformerConfig: {name} must be one of {choices}. Received: {name}={getattr(self, name)!r}."
+                )
         for name in ("dropout", "attention_dropout", "classifier_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

@@ -112,7 +112,9 @@ def test_integers_are_no_weights(bert):
 
 def test_tied_tensors_that_differ(tmp_path):
     directory = Path(shutil.copytree(TOYS / "llama-causal_lm-tied", tmp_path / "llama"))
-    change_tensors(directory, lambda tensors: tensors.update({"lm_head.weight": tensors["model.embed_tokens.weight"] + 1}))
+    change_tensors(
+        directory, lambda tensors: tensors.update({"lm_head.weight": tensors["model.embed_tokens.weight"] + 1})
+    )
     with pytest.raises(CheckpointError, match=r"tied but that differ: lm_head\.weight"):
         tfllm.load(directory)
 
@@ -235,7 +237,9 @@ def test_dtypes_are_kept_where_nothing_is_lost(tmp_path):
     again = tfllm.load(tmp_path / "out")
     np.testing.assert_array_equal(again.backbone.final_norm.scale, weight)
     tfllm.save(model, tmp_path / "narrow", dtype="bfloat16")
-    assert (tmp_path / "narrow" / "model.safetensors").stat().st_size < (tmp_path / "out" / "model.safetensors").stat().st_size
+    assert (tmp_path / "narrow" / "model.safetensors").stat().st_size < (
+        tmp_path / "out" / "model.safetensors"
+    ).stat().st_size
     with pytest.raises(UserError, match="dtype"):
         tfllm.save(model, tmp_path / "other", dtype="int8")
 

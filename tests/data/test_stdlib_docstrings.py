@@ -229,7 +229,9 @@ def test_a_split_is_cut_to_its_size_and_no_function_stays_alone(library, monkeyp
 
 
 def test_sources_that_are_missing_are_one_clear_error(tmp_path):
-    with pytest.raises(UserError, match=r"expected the source \(\.py\) files .* Received: 0\. Use a Python that is installed"):
+    with pytest.raises(
+        UserError, match=r"expected the source \(\.py\) files .* Received: 0\. Use a Python that is installed"
+    ):
         read_stdlib_docstrings("train", tmp_path)
     zipped = tmp_path / "python311.zip"
     zipped.write_bytes(b"PK")

@@ -48,9 +48,10 @@ def bare(tmp_path_factory):
 
 def same(one: TokenizedExamples, other: TokenizedExamples) -> bool:
     pairs = [(getattr(one, name), getattr(other, name)) for name in ("token_ids", "offsets", "type_ids", "labels")]
-    return all(
-        (a is None and b is None) or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in pairs
-    ) and one.truncated == other.truncated
+    return (
+        all((a is None and b is None) or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in pairs)
+        and one.truncated == other.truncated
+    )
 
 
 def entries(cache):

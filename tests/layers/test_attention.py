@@ -73,7 +73,11 @@ def test_cached_equals_full(step):
     for start in range(0, T, step):
         part = slice(start, start + step)
         y, cache = layer(
-            x[:, part], attention_mask=causal[:, :, part], rotary=(cos[:, part], sin[:, part]), cache=cache, cache_index=start
+            x[:, part],
+            attention_mask=causal[:, :, part],
+            rotary=(cos[:, part], sin[:, part]),
+            cache=cache,
+            cache_index=start,
         )
         np.testing.assert_allclose(y, full[:, part], atol=1e-5)
 

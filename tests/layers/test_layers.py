@@ -9,13 +9,31 @@ from scipy.special import erf
 
 from tfllm.config import TransformerConfig
 from tfllm.layers import (
-    FeedForward, MultiHeadAttention, RMSNorm, TokenEmbedding, TransformerBlock, apply_rotary, rotary_table, sinusoidal_table,
+    FeedForward,
+    MultiHeadAttention,
+    RMSNorm,
+    TokenEmbedding,
+    TransformerBlock,
+    apply_rotary,
+    rotary_table,
+    sinusoidal_table,
 )
 
-CONFIG = TransformerConfig(vocab_size=23, hidden_size=16, num_layers=1, num_heads=4, intermediate_size=20, type_vocab_size=2)
+CONFIG = TransformerConfig(
+    vocab_size=23, hidden_size=16, num_layers=1, num_heads=4, intermediate_size=20, type_vocab_size=2
+)
 GATED = CONFIG.replace(
-    norm="rms", norm_placement="pre", gated=True, activation="silu", num_kv_heads=2, attention_bias=False,
-    attention_output_bias=False, feed_forward_bias=False, type_vocab_size=0, embedding_norm=False, position="rotary",
+    norm="rms",
+    norm_placement="pre",
+    gated=True,
+    activation="silu",
+    num_kv_heads=2,
+    attention_bias=False,
+    attention_output_bias=False,
+    feed_forward_bias=False,
+    type_vocab_size=0,
+    embedding_norm=False,
+    position="rotary",
 )
 X = np.random.default_rng(0).normal(size=(2, 5, 16)).astype("float32")
 IDS = np.random.default_rng(0).integers(0, 20, (2, 5)).astype("int32")

@@ -12,13 +12,34 @@ from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
 
 ENCODER = TransformerConfig(
-    vocab_size=23, hidden_size=16, num_layers=2, num_heads=4, intermediate_size=20, type_vocab_size=2, dropout=0.0,
-    attention_dropout=0.0, max_positions=32,
+    vocab_size=23,
+    hidden_size=16,
+    num_layers=2,
+    num_heads=4,
+    intermediate_size=20,
+    type_vocab_size=2,
+    dropout=0.0,
+    attention_dropout=0.0,
+    max_positions=32,
 )
 DECODER = ENCODER.replace(
-    causal=True, norm="rms", norm_placement="pre", gated=True, activation="silu", num_kv_heads=2, type_vocab_size=0,
-    embedding_norm=False, final_norm=True, position="rotary", pooled="last", classifier_activation=None, classifier_bias=False,
-    lm_head_transform=False, lm_head_bias=False, tie_embeddings=False, pad_id=None,
+    causal=True,
+    norm="rms",
+    norm_placement="pre",
+    gated=True,
+    activation="silu",
+    num_kv_heads=2,
+    type_vocab_size=0,
+    embedding_norm=False,
+    final_norm=True,
+    position="rotary",
+    pooled="last",
+    classifier_activation=None,
+    classifier_bias=False,
+    lm_head_transform=False,
+    lm_head_bias=False,
+    tie_embeddings=False,
+    pad_id=None,
 )
 MODELS = {
     "classifier": (lambda **kw: models.SequenceClassifier(ENCODER, 3, **kw), (1, 3), "one"),
@@ -41,7 +62,11 @@ def batch(model, labels):
     y = y.astype("float32") if getattr(model, "regression", False) else y.astype("int32")
     w = np.ones((4, 7) if labels == "token" else (4, 1) if labels == "one" else (4,), "float32")
     w[-1] = 0
-    x = {"token_ids": TOKENS, "example_ids": np.ones_like(TOKENS), "position_ids": np.tile(np.arange(7, dtype="int32"), (4, 1))}
+    x = {
+        "token_ids": TOKENS,
+        "example_ids": np.ones_like(TOKENS),
+        "position_ids": np.tile(np.arange(7, dtype="int32"), (4, 1)),
+    }
     return x, y, w
 
 
@@ -58,7 +83,9 @@ def test_fit_changes_every_trainable_weight_and_keras_file_keeps_it(make, shape,
     model.fit(tf.data.Dataset.from_tensors((x, y, w)), verbose=0)
     changed = [not np.array_equal(old, new) for old, new in zip(before, model.get_weights())]
     # A key's bias adds the same to all scores of a query: its gradient is zero.
-    still = [weight.path for weight, moved in zip(model.weights, changed) if not moved and "key/bias" not in weight.path]
+    still = [
+        weight.path for weight, moved in zip(model.weights, changed) if not moved and "key/bias" not in weight.path
+    ]
     # Types are all 0 here, and a token that does not occur moves nothing.
     assert not still
     model.save(tmp_path / "model.keras")
@@ -96,7 +123,9 @@ def test_compiles_with_xla_forward_and_backward(make, shape, labels):
     def gradients(x, y, w):
         with tf.GradientTape() as tape:
             value = loss(y, model(x, training=True), sample_weight=w)
-        return value, [tf.convert_to_tensor(g) for g in tape.gradient(value, [v.value for v in model.trainable_variables])]
+        return value, [
+            tf.convert_to_tensor(g) for g in tape.gradient(value, [v.value for v in model.trainable_variables])
+        ]
 
     plain, compiled = gradients(x, y, w), tf.function(gradients, jit_compile=True)(x, y, w)
     for a, b in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled)):

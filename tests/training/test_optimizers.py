@@ -41,8 +41,10 @@ def largest(a, b):
 def apply(make_optimizer, steps=5):
     """Variables after `steps` updates with gradients that do not depend on them."""
     rng = np.random.default_rng(1)
-    variables = [keras.Variable(rng.normal(size=shape).astype("float32"), name=name) for name, shape in
-                 (("kernel", (4, 3)), ("bias", (3,)), ("gamma", (3,)), ("embeddings", (5, 3)))]
+    variables = [
+        keras.Variable(rng.normal(size=shape).astype("float32"), name=name)
+        for name, shape in (("kernel", (4, 3)), ("bias", (3,)), ("gamma", (3,)), ("embeddings", (5, 3)))
+    ]
     own = make_optimizer()
     own.build(variables)
     for _ in range(steps):
@@ -103,7 +105,13 @@ def test_rows_must_divide_among_replicas(two_replicas):
 
 
 def test_layer_decay_scales_the_step():
-    paths = ["m/embedding/token/embeddings", "m/block_0/attention/query/kernel", "m/block_1/x", "m/final_norm/scale", "c/pooler/kernel"]
+    paths = [
+        "m/embedding/token/embeddings",
+        "m/block_0/attention/query/kernel",
+        "m/block_1/x",
+        "m/final_norm/scale",
+        "c/pooler/kernel",
+    ]
     assert layer_scales(paths, 0.5) == [0.125, 0.25, 0.5, 1.0, 1.0]
     assert layer_scales(paths, None) == [1.0] * 5
     with_decay, _ = train(lambda: optimizer("adamw", 1e-3, layer_decay=0.5, weight_decay=0.0), steps=1)
@@ -111,7 +119,11 @@ def test_layer_decay_scales_the_step():
     keras.utils.set_random_seed(0)
     model = models.SequenceClassifier(CONFIG, 3)
     weights = [weight for weight in model.weights if "key/bias" not in weight.path]
-    for path, scale in (("block_0/feed_forward/up/kernel", 0.25), ("block_1/feed_forward/up/kernel", 0.5), ("classifier/bias", 1.0)):
+    for path, scale in (
+        ("block_0/feed_forward/up/kernel", 0.25),
+        ("block_1/feed_forward/up/kernel", 0.5),
+        ("classifier/bias", 1.0),
+    ):
         i = next(i for i, weight in enumerate(weights) if weight.path.endswith(path))
         start = weights[i].numpy()
         np.testing.assert_allclose(with_decay[i] - start, scale * (without[i] - start), atol=1e-7)
@@ -139,9 +151,14 @@ def test_schedules_are_the_published_formulas(decay):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"name": "adam"}, "name"), ({"schedule": "linear"}, "total_steps"), ({"schedule": "step"}, "schedule"),
-        ({"learning_rate": 0}, "learning_rate"), ({"warmup": 1.5}, "warmup"), ({"clip_norm": 0}, "clip_norm"),
-        ({"layer_decay": 1.5}, "layer_decay"), ({"weight_decay": -1}, "weight_decay"),
+        ({"name": "adam"}, "name"),
+        ({"schedule": "linear"}, "total_steps"),
+        ({"schedule": "step"}, "schedule"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"warmup": 1.5}, "warmup"),
+        ({"clip_norm": 0}, "clip_norm"),
+        ({"layer_decay": 1.5}, "layer_decay"),
+        ({"weight_decay": -1}, "weight_decay"),
     ],
 )
 def test_user_errors(arguments, message):

@@ -14,7 +14,13 @@ from tfllm import models, text
 def test_batches_fit_the_model(family, pooled, tmp_path):
     toy_finetuning.save_toy_checkpoint(tmp_path)
     tokenizer = text.load(tmp_path / "vocabulary")
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "num_key_value_heads": 2}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "num_key_value_heads": 2,
+    }
     config = tfllm.zoo.get(family).read_config({**sizes, "vocab_size": tokenizer.vocab_size})
     model = models.SequenceClassifier(config, 2)
     model.tokenizer = tokenizer

@@ -24,9 +24,13 @@ def resolve_directory(path_or_handle: str | os.PathLike) -> str:
     if os.path.isdir(path):
         return path
     if os.path.exists(path):
-        raise CheckpointError(f"A checkpoint is a directory with config.json and *.safetensors. Received a file: {path}.")
+        raise CheckpointError(
+            f"A checkpoint is a directory with config.json and *.safetensors. Received a file: {path}."
+        )
     if not _HANDLE.fullmatch(path):
-        raise CheckpointError(f"Expected a checkpoint directory or a hub handle such as 'owner/name'. Received: {path!r}, which is neither.")
+        raise CheckpointError(
+            f"Expected a checkpoint directory or a hub handle such as 'owner/name'. Received: {path!r}, which is neither."
+        )
     import huggingface_hub
 
     handle, _, revision = path.partition("@")
@@ -50,7 +54,9 @@ def read_config(directory: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
     except FileNotFoundError:
-        raise CheckpointError(f"{directory}: expected a config.json there. Found: {sorted(os.listdir(directory))[:20]}.") from None
+        raise CheckpointError(
+            f"{directory}: expected a config.json there. Found: {sorted(os.listdir(directory))[:20]}."
+        ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: expected JSON. {error}.") from None
     if not isinstance(config, dict):

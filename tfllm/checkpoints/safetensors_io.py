@@ -66,9 +66,13 @@ class TensorFiles(Mapping):
         weight_map = _read_index(index_path)
         for shard in sorted(set(weight_map.values())):
             if shard != os.path.basename(shard) or shard in ("", ".", ".."):
-                raise CheckpointError(f"{index_path}: a shard must be a file name in the same directory. Received: {shard!r}.")
+                raise CheckpointError(
+                    f"{index_path}: a shard must be a file name in the same directory. Received: {shard!r}."
+                )
             if not os.path.exists(os.path.join(self.directory, shard)):
-                raise CheckpointError(f"{index_path}: expected the shard {shard}, which is missing. Download the checkpoint again.")
+                raise CheckpointError(
+                    f"{index_path}: expected the shard {shard}, which is missing. Download the checkpoint again."
+                )
             expected = {name for name, file in weight_map.items() if file == shard}
             found = self._map(shard)
             if found != expected:
@@ -89,15 +93,23 @@ class TensorFiles(Mapping):
             header = json.loads(file.read(header_size))
         names = set(header) - {"__metadata__"}
         # One map a file; an empty file section cannot be mapped.
-        data = np.memmap(path, mode="r", offset=8 + header_size) if os.path.getsize(path) > 8 + header_size else np.zeros(0, "uint8")
+        data = (
+            np.memmap(path, mode="r", offset=8 + header_size)
+            if os.path.getsize(path) > 8 + header_size
+            else np.zeros(0, "uint8")
+        )
         for name in names:
             dtype = _DTYPES.get(header[name]["dtype"])
             if dtype is None:
-                raise CheckpointError(f"{path}: tensor {name!r} has the dtype {header[name]['dtype']}; readable are {sorted(_DTYPES)}.")
+                raise CheckpointError(
+                    f"{path}: tensor {name!r} has the dtype {header[name]['dtype']}; readable are {sorted(_DTYPES)}."
+                )
             start, stop = header[name]["data_offsets"]
             shape = tuple(header[name]["shape"])
             if stop - start != math.prod(shape) * dtype.itemsize:
-                raise CheckpointError(f"{path}: tensor {name!r} of shape {shape} and {dtype} does not fit its {stop - start} bytes.")
+                raise CheckpointError(
+                    f"{path}: tensor {name!r} of shape {shape} and {dtype} does not fit its {stop - start} bytes."
+                )
             self._views[name] = data[start:stop].view(dtype).reshape(shape)
             self._places[name] = (data, 8 + header_size + start, stop - start)
         return names
@@ -129,7 +141,11 @@ def _read_index(path: str) -> dict[str, str]:
             weight_map = json.load(file)["weight_map"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: expected JSON with a weight_map ({type(error).__name__}: {error}).") from None
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()) or not weight_map:
+    if (
+        not isinstance(weight_map, dict)
+        or not all(isinstance(file, str) for file in weight_map.values())
+        or not weight_map
+    ):
         raise CheckpointError(f"{path}: expected weight_map to name a file for each tensor.")
     return weight_map
 
@@ -146,7 +162,9 @@ def _nothing_to_read(directory: str) -> str:
 
 
 def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"
+    return (
+        ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"
+    )
 
 
 def write_tensors(tensors: dict[str, np.ndarray], directory: str, max_shard_bytes: int = 5 * 10**9) -> list[str]:

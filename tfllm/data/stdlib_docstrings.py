@@ -202,9 +202,13 @@ def _parse(path: str) -> ast.Module:
         with tokenize.open(path) as file:  # decodes as the file's coding line says
             return ast.parse(file.read())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, None, f"cannot be read: {error}. Expected a source file of Python's standard library.") from None
+        raise DataError(
+            path, None, f"cannot be read: {error}. Expected a source file of Python's standard library."
+        ) from None
     except SyntaxError as error:
-        raise DataError(path, error.lineno, f"{error.msg}. Expected a source file of the Python that is running.") from None
+        raise DataError(
+            path, error.lineno, f"{error.msg}. Expected a source file of the Python that is running."
+        ) from None
 
 
 def _functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -254,7 +258,9 @@ def _why_not_code(node: ast.FunctionDef | ast.AsyncFunctionDef, code: str, sente
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Pass) or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
 
 
 def _head(code: str) -> str:

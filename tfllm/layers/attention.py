@@ -28,8 +28,16 @@ class MultiHeadAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_heads: int, head_dim: int, *, num_kv_heads: int | None = None, use_bias: bool = True, output_bias: bool = True,
-        dropout: float = 0.0, kernel_initializer="glorot_uniform", **kwargs,
+        self,
+        num_heads: int,
+        head_dim: int,
+        *,
+        num_kv_heads: int | None = None,
+        use_bias: bool = True,
+        output_bias: bool = True,
+        dropout: float = 0.0,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.num_heads, self.head_dim = num_heads, head_dim
@@ -37,7 +45,9 @@ class MultiHeadAttention(keras.layers.Layer):
         self.use_bias, self.output_bias, self.dropout_rate = use_bias, output_bias, dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if num_heads % self.num_kv_heads:
-            raise ValueError(f"num_heads must be a multiple of num_kv_heads. Received: {num_heads=}, num_kv_heads={num_kv_heads}.")
+            raise ValueError(
+                f"num_heads must be a multiple of num_kv_heads. Received: {num_heads=}, num_kv_heads={num_kv_heads}."
+            )
         self.query = self._projection(num_heads * head_dim, use_bias, "query")
         self.key = self._projection(self.num_kv_heads * head_dim, use_bias, "key")
         self.value = self._projection(self.num_kv_heads * head_dim, use_bias, "value")
@@ -46,7 +56,9 @@ class MultiHeadAttention(keras.layers.Layer):
     def _projection(self, units: int, use_bias: bool, name: str) -> keras.layers.Dense:
         # A clone for each kernel: one initializer object would give all of them the same values.
         initializer = self.kernel_initializer.__class__.from_config(self.kernel_initializer.get_config())
-        return keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
+        return keras.layers.Dense(
+            units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
+        )
 
     def build(self, x_shape, context_shape=None):
         width = x_shape[-1]

@@ -28,12 +28,16 @@ class TokenEmbedding(keras.layers.Layer):
         self.has_table = c.position in ("learned", "sinusoidal")
         self.position = self._table(c.max_positions + c.position_offset, "position") if self.has_table else None
         self.type = self._table(c.type_vocab_size, "type") if c.type_vocab_size else None
-        self.norm = make_norm(c.norm, c.norm_epsilon, name="norm", dtype=self.dtype_policy) if c.embedding_norm else None
+        self.norm = (
+            make_norm(c.norm, c.norm_epsilon, name="norm", dtype=self.dtype_policy) if c.embedding_norm else None
+        )
         self.dropout = keras.layers.Dropout(c.dropout, name="dropout", dtype=self.dtype_policy)
 
     def _table(self, rows: int, name: str) -> keras.layers.Embedding:
         initializer = WeightInitializer(stddev=self.config.initializer_range)
-        return keras.layers.Embedding(rows, self.config.hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy)
+        return keras.layers.Embedding(
+            rows, self.config.hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy
+        )
 
     def build(self, input_shape=None):
         for table in (self.token, self.position, self.type):

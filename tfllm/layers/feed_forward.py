@@ -24,18 +24,31 @@ class FeedForward(keras.layers.Layer):
     """
 
     def __init__(
-        self, intermediate_size: int, *, activation: str = "gelu", gated: bool = False, use_bias: bool = True,
-        kernel_initializer="glorot_uniform", **kwargs,
+        self,
+        intermediate_size: int,
+        *,
+        activation: str = "gelu",
+        gated: bool = False,
+        use_bias: bool = True,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
     ):
         super().__init__(**kwargs)
-        self.intermediate_size, self.activation, self.gated, self.use_bias = intermediate_size, activation, gated, use_bias
+        self.intermediate_size, self.activation, self.gated, self.use_bias = (
+            intermediate_size,
+            activation,
+            gated,
+            use_bias,
+        )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.up = self._projection(intermediate_size, "up")
         self.gate = self._projection(intermediate_size, "gate") if gated else None
 
     def _projection(self, units: int, name: str) -> keras.layers.Dense:
         initializer = self.kernel_initializer.__class__.from_config(self.kernel_initializer.get_config())
-        return keras.layers.Dense(units, use_bias=self.use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
+        return keras.layers.Dense(
+            units, use_bias=self.use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
+        )
 
     def build(self, input_shape):
         width = input_shape[-1]

@@ -32,12 +32,24 @@ class TransformerBlock(keras.layers.Layer):
         c, dtype = self.config, self.dtype_policy
         initializer = WeightInitializer(stddev=c.initializer_range)
         self.attention = MultiHeadAttention(
-            c.num_heads, c.head_dim, num_kv_heads=c.num_kv_heads, use_bias=c.attention_bias, output_bias=c.attention_output_bias,
-            dropout=c.attention_dropout, kernel_initializer=initializer, name="attention", dtype=dtype,
+            c.num_heads,
+            c.head_dim,
+            num_kv_heads=c.num_kv_heads,
+            use_bias=c.attention_bias,
+            output_bias=c.attention_output_bias,
+            dropout=c.attention_dropout,
+            kernel_initializer=initializer,
+            name="attention",
+            dtype=dtype,
         )
         self.feed_forward = FeedForward(
-            c.intermediate_size, activation=c.activation, gated=c.gated, use_bias=c.feed_forward_bias,
-            kernel_initializer=initializer, name="feed_forward", dtype=dtype,
+            c.intermediate_size,
+            activation=c.activation,
+            gated=c.gated,
+            use_bias=c.feed_forward_bias,
+            kernel_initializer=initializer,
+            name="feed_forward",
+            dtype=dtype,
         )
         self.attention_norm = make_norm(c.norm, c.norm_epsilon, name="attention_norm", dtype=dtype)
         self.feed_forward_norm = make_norm(c.norm, c.norm_epsilon, name="feed_forward_norm", dtype=dtype)
@@ -52,7 +64,12 @@ class TransformerBlock(keras.layers.Layer):
         """`(B, T, D)` to `(B, T, D)`; with a cache, `((B, T, D), cache)`. Arguments as in `MultiHeadAttention.call`."""
         pre = self.config.norm_placement == "pre"
         y = self.attention(
-            self.attention_norm(x) if pre else x, attention_mask=attention_mask, rotary=rotary, cache=cache, cache_index=cache_index, training=training
+            self.attention_norm(x) if pre else x,
+            attention_mask=attention_mask,
+            rotary=rotary,
+            cache=cache,
+            cache_index=cache_index,
+            training=training,
         )
         y, cache = y if cache is not None else (y, None)
         x = x + self.attention_dropout(y, training=training)

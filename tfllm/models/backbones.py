@@ -21,7 +21,9 @@ class _Backbone(TransformerModel):
     def __init__(self, config: TransformerConfig, **kwargs):
         super().__init__(config, **kwargs)
         if self.config.causal != self.causal:
-            raise UserError(f"{type(self).__name__} needs a config with causal={self.causal}. Received: causal={self.config.causal}.")
+            raise UserError(
+                f"{type(self).__name__} needs a config with causal={self.causal}. Received: causal={self.config.causal}."
+            )
         c, dtype = self.config, self.dtype_policy
         self.embedding = TokenEmbedding(c, name="embedding", dtype=dtype)
         self.blocks = [TransformerBlock(c, name=f"block_{i}", dtype=dtype) for i in range(c.num_layers)]
@@ -46,7 +48,9 @@ class _Backbone(TransformerModel):
             if caches is None:
                 x = block(x, attention_mask=mask, rotary=rotary, training=training)
             else:
-                x, cache = block(x, attention_mask=mask, rotary=rotary, cache=caches[i], cache_index=cache_index, training=training)
+                x, cache = block(
+                    x, attention_mask=mask, rotary=rotary, cache=caches[i], cache_index=cache_index, training=training
+                )
                 new_caches.append(cache)
         return (x if self.final_norm is None else self.final_norm(x)), new_caches
 
@@ -71,7 +75,9 @@ class Encoder(_Backbone):
     def __init__(self, config: TransformerConfig, *, with_pooler: bool = False, **kwargs):
         super().__init__(config, **kwargs)
         self.with_pooler = with_pooler
-        self.pooler = keras.layers.Dense(self.config.hidden_size, name="pooler", dtype=self.dtype_policy) if with_pooler else None
+        self.pooler = (
+            keras.layers.Dense(self.config.hidden_size, name="pooler", dtype=self.dtype_policy) if with_pooler else None
+        )
         self.build()
 
     def build(self, input_shape=None):
@@ -138,8 +144,10 @@ class Decoder(_Backbone):
             batch["position_ids"] = batch["position_ids"] + seen
         length = ops.shape(batch["token_ids"])[1]
         mask = example_mask(
-            batch["example_ids"], examples,
-            query_positions=ops.expand_dims(start + ops.arange(length), 0), key_positions=ops.expand_dims(ops.arange(total), 0),
+            batch["example_ids"],
+            examples,
+            query_positions=ops.expand_dims(start + ops.arange(length), 0),
+            key_positions=ops.expand_dims(ops.arange(total), 0),
         )
         hidden, blocks = self._hidden(batch, additive_mask(mask), cache["blocks"], start, training=training)
         return hidden, {"blocks": blocks, "example_ids": examples, "length": start + length}

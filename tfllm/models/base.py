@@ -56,7 +56,9 @@ class TransformerModel(keras.Model):
 
     def compile_defaults(self) -> dict:
         """Arguments for `compile()`: the loss and metrics that fit this head, averaged over real examples or tokens."""
-        raise UserError(f"{type(self).__name__} has no loss of its own: load it with a head, or give `loss=` to compile().")
+        raise UserError(
+            f"{type(self).__name__} has no loss of its own: load it with a head, or give `loss=` to compile()."
+        )
 
     def train_step(self, *args, **kwargs):
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -85,7 +87,9 @@ class TransformerModel(keras.Model):
                     f"Give replicas={replicas} to task.batches(...)."
                 )
             with strategy.scope() if strategy is not None else contextlib.nullcontext():
-                zeros = tree.map_structure(lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec)
+                zeros = tree.map_structure(
+                    lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec
+                )
                 self._symbolic_build(data_batch=zeros)
         return super().fit(x, *args, **kwargs)
 
@@ -95,7 +99,9 @@ class TransformerModel(keras.Model):
             store[_CARRIED + name] = tensor
 
     def load_own_variables(self, store):
-        carried = {name.removeprefix(_CARRIED): np.array(store[name]) for name in store.keys() if name.startswith(_CARRIED)}
+        carried = {
+            name.removeprefix(_CARRIED): np.array(store[name]) for name in store.keys() if name.startswith(_CARRIED)
+        }
         self.carried_tensors = carried or None
         super().load_own_variables({name: store[name] for name in store.keys() if not name.startswith(_CARRIED)})
 
@@ -112,4 +118,3 @@ class TransformerModel(keras.Model):
         config = dict(config)
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         return cls(**config)
-

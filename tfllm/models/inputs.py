@@ -29,7 +29,9 @@ def complete_batch(inputs, config: TransformerConfig) -> dict:
     batch = dict(inputs) if isinstance(inputs, dict) else {"token_ids": inputs}
     unknown = sorted(set(batch) - set(KEYS))
     if unknown or "token_ids" not in batch:
-        raise UserError(f"A model takes a dictionary with 'token_ids' and any of {KEYS[1:]}. Received keys: {sorted(batch)}.")
+        raise UserError(
+            f"A model takes a dictionary with 'token_ids' and any of {KEYS[1:]}. Received keys: {sorted(batch)}."
+        )
     tokens = batch["token_ids"] = ops.cast(batch["token_ids"], "int32")
     if batch.get("example_ids") is None:
         batch["example_ids"] = (

@@ -25,7 +25,9 @@ class _LanguageModel(TransformerModel):
         self.backbone = make_backbone(c, dtype=dtype)
         self.transform = self.transform_norm = None
         if c.lm_head_transform:
-            self.transform = keras.layers.Dense(c.hidden_size, kernel_initializer=initializer, name="transform", dtype=dtype)
+            self.transform = keras.layers.Dense(
+                c.hidden_size, kernel_initializer=initializer, name="transform", dtype=dtype
+            )
             self.transform_norm = make_norm(c.norm, c.norm_epsilon, name="transform_norm", dtype=dtype)
         self.build()
 
@@ -38,7 +40,9 @@ class _LanguageModel(TransformerModel):
         if not c.tie_embeddings:
             initializer = WeightInitializer(stddev=c.initializer_range)
             # Laid out like the token table, (V, D), so that tied and untied heads are the same product.
-            self.lm_kernel = self.add_weight(name="lm_kernel", shape=(c.vocab_size, c.hidden_size), initializer=initializer)
+            self.lm_kernel = self.add_weight(
+                name="lm_kernel", shape=(c.vocab_size, c.hidden_size), initializer=initializer
+            )
         if c.lm_head_bias:
             self.lm_bias = self.add_weight(name="lm_bias", shape=(c.vocab_size,), initializer="zeros")
 
@@ -53,7 +57,10 @@ class _LanguageModel(TransformerModel):
         return ops.cast(logits, "float32")
 
     def compile_defaults(self) -> dict:
-        return {"loss": losses.cross_entropy(), "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+        return {
+            "loss": losses.cross_entropy(),
+            "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        }
 
 
 @keras.saving.register_keras_serializable("tfllm")

@@ -21,7 +21,9 @@ class _LabelledModel(TransformerModel):
     def __init__(self, config: TransformerConfig, num_labels: int, *, use_bias: bool, **kwargs):
         super().__init__(config, **kwargs)
         if not isinstance(num_labels, int) or num_labels < 1:
-            raise UserError(f"{type(self).__name__}: num_labels must be a whole number of at least 1. Received: {num_labels!r}.")
+            raise UserError(
+                f"{type(self).__name__}: num_labels must be a whole number of at least 1. Received: {num_labels!r}."
+            )
         self.num_labels = num_labels
         self.backbone = make_backbone(self.config, dtype=self.dtype_policy)
         rate = self.config.dropout if self.config.classifier_dropout is None else self.config.classifier_dropout
@@ -30,7 +32,9 @@ class _LabelledModel(TransformerModel):
 
     def _dense(self, units: int, name: str, use_bias: bool = True) -> keras.layers.Dense:
         initializer = WeightInitializer(stddev=self.config.initializer_range)
-        return keras.layers.Dense(units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
+        return keras.layers.Dense(
+            units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
+        )
 
     def build(self, input_shape=None):
         self.classifier.build((None, None, self.config.hidden_size))
@@ -86,7 +90,10 @@ class SequenceClassifier(_LabelledModel):
     def compile_defaults(self) -> dict:
         if self.regression:
             return {"loss": losses.SquaredError()}
-        return {"loss": losses.cross_entropy(), "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+        return {
+            "loss": losses.cross_entropy(),
+            "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        }
 
     def get_config(self):
         return {**super().get_config(), "regression": self.regression}
@@ -106,7 +113,10 @@ class TokenClassifier(_LabelledModel):
         return self._logits(self.backbone(inputs, training=training), training)
 
     def compile_defaults(self) -> dict:
-        return {"loss": losses.cross_entropy(), "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+        return {
+            "loss": losses.cross_entropy(),
+            "weighted_metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        }
 
 
 @keras.saving.register_keras_serializable("tfllm")

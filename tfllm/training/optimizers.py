@@ -34,7 +34,9 @@ class AdamW(keras.optimizers.AdamW):
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise UserError(f"layer_decay must be in (0, 1]. Received: {layer_decay!r}.")
         if kwargs.get("amsgrad"):
-            raise UserError("tfllm's AdamW has no amsgrad: use keras.optimizers.AdamW(amsgrad=True). Received: amsgrad=True.")
+            raise UserError(
+                "tfllm's AdamW has no amsgrad: use keras.optimizers.AdamW(amsgrad=True). Received: amsgrad=True."
+            )
         super().__init__(learning_rate, **kwargs)
         self.layer_decay = layer_decay
 
@@ -49,7 +51,9 @@ class AdamW(keras.optimizers.AdamW):
         self._scales = {self._var_key(variable): scale for variable, scale in zip(variables, scales)}
 
     def _backend_apply_gradients(self, grads, trainable_variables):
-        native = [variable.value if isinstance(variable, keras.Variable) else variable for variable in trainable_variables]
+        native = [
+            variable.value if isinstance(variable, keras.Variable) else variable for variable in trainable_variables
+        ]
         dense = [tf.convert_to_tensor(grad) for grad in grads]
         reduced = super()._all_reduce_sum_gradients(list(zip(dense, native)))
         self._already_reduced = True
@@ -106,15 +110,25 @@ def layer_scales(paths: list[str], decay: float | None) -> list[float]:
     blocks = [re.search(r"(?:^|/)block_(\d+)/", path) for path in paths]
     top = max((int(match.group(1)) for match in blocks if match), default=-1) + 2
     depth = [
-        int(match.group(1)) + 1 if match else 0 if re.search(r"(?:^|/)embedding/", path) else top for match, path in zip(blocks, paths)
+        int(match.group(1)) + 1 if match else 0 if re.search(r"(?:^|/)embedding/", path) else top
+        for match, path in zip(blocks, paths)
     ]
     return [decay ** (top - layer) for layer in depth]
 
 
 def optimizer(
-    name: str = "adamw", learning_rate: float = 3e-5, *, total_steps: int | None = None, schedule: str | None = None,
-    warmup: float | int = 0.1, weight_decay: float = 0.01, clip_norm: float | None = 1.0, layer_decay: float | None = None,
-    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8,
+    name: str = "adamw",
+    learning_rate: float = 3e-5,
+    *,
+    total_steps: int | None = None,
+    schedule: str | None = None,
+    warmup: float | int = 0.1,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = 1.0,
+    layer_decay: float | None = None,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
 ) -> keras.optimizers.Optimizer:
     """An optimizer with its schedule, as fine-tuning uses them.
 
@@ -151,7 +165,17 @@ def optimizer(
         if warmup >= 1:
             raise UserError(f"warmup is a number of steps (an int) or a share below 1 (a float). Received: {warmup!r}.")
         warmup = round(warmup * total_steps) if total_steps else 0
-    rate = learning_rate if schedule == "constant" and not warmup else WarmupSchedule(learning_rate, total_steps, warmup, schedule)
+    rate = (
+        learning_rate
+        if schedule == "constant" and not warmup
+        else WarmupSchedule(learning_rate, total_steps, warmup, schedule)
+    )
     return AdamW(
-        rate, layer_decay=layer_decay, weight_decay=weight_decay, global_clipnorm=clip_norm, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon
+        rate,
+        layer_decay=layer_decay,
+        weight_decay=weight_decay,
+        global_clipnorm=clip_norm,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
     )

@@ -31,12 +31,19 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         [0.0, 0.0005, 0.001, 0.0005, 0.0]
     """
 
-    def __init__(self, learning_rate: float, total_steps: int | None = None, warmup_steps: int = 0, decay: str = "linear"):
+    def __init__(
+        self, learning_rate: float, total_steps: int | None = None, warmup_steps: int = 0, decay: str = "linear"
+    ):
         if decay not in SCHEDULES:
             raise UserError(f"schedule must be one of {SCHEDULES}. Received: {decay!r}.")
         if decay != "constant" and (total_steps is None or total_steps < 1):
             raise UserError(f"A {decay} schedule needs total_steps >= 1. Received: total_steps={total_steps!r}.")
-        self.learning_rate, self.total_steps, self.warmup_steps, self.decay = learning_rate, total_steps, warmup_steps, decay
+        self.learning_rate, self.total_steps, self.warmup_steps, self.decay = (
+            learning_rate,
+            total_steps,
+            warmup_steps,
+            decay,
+        )
 
     def __call__(self, step):
         step = ops.cast(step, "float32")

@@ -24,7 +24,9 @@ def get(model_type: str):
     if model_type not in _MODULES:
         from tfllm.errors import CheckpointError
 
-        raise CheckpointError(f"config.json: expected model_type to be one of {sorted(_MODULES)}. Received: {model_type!r}.")
+        raise CheckpointError(
+            f"config.json: expected model_type to be one of {sorted(_MODULES)}. Received: {model_type!r}."
+        )
     return importlib.import_module(f"tfllm.zoo.{_MODULES[model_type]}").FAMILY
 
 

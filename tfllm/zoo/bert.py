@@ -65,7 +65,9 @@ FAMILY = Family(
         Head("token_classifier", ("BertForTokenClassification",), dense("classifier", "classifier")),
         Head("span_predictor", ("BertForQuestionAnswering",), dense("classifier", "qa_outputs")),
         Head(
-            "masked_lm", ("BertForMaskedLM", "BertForPreTraining"), LM_HEAD,
+            "masked_lm",
+            ("BertForMaskedLM", "BertForPreTraining"),
+            LM_HEAD,
             carried=(r"cls\.seq_relationship\..*", r"bert\.pooler\..*"),
             aliases={
                 "cls.predictions.decoder.weight": "embedding/token/embeddings",

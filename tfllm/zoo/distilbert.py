@@ -42,13 +42,15 @@ FAMILY = Family(
     heads=[
         Head("backbone", ("DistilBertModel",)),
         Head(
-            "classifier", ("DistilBertForSequenceClassification",),
+            "classifier",
+            ("DistilBertForSequenceClassification",),
             [*dense("pooler", "pre_classifier"), *dense("classifier", "classifier")],
         ),
         Head("token_classifier", ("DistilBertForTokenClassification",), dense("classifier", "classifier")),
         Head("span_predictor", ("DistilBertForQuestionAnswering",), dense("classifier", "qa_outputs")),
         Head(
-            "masked_lm", ("DistilBertForMaskedLM",),
+            "masked_lm",
+            ("DistilBertForMaskedLM",),
             [
                 *dense("transform", "vocab_transform"),
                 *norm("transform_norm", "vocab_layer_norm"),

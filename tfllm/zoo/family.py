@@ -55,7 +55,9 @@ class Field:
         if self.values is None:
             return value
         if not isinstance(value, (str, bool)) or value not in self.values:
-            raise CheckpointError(f"config.json: {self.keys[0]} must be one of {list(self.values)}. Received: {value!r}.")
+            raise CheckpointError(
+                f"config.json: {self.keys[0]} must be one of {list(self.values)}. Received: {value!r}."
+            )
         return self.values[value]
 
     def write(self, hf_config: dict[str, Any], value: Any) -> None:
@@ -145,7 +147,9 @@ class Family:
         for head in self.heads:
             if head.kind == kind:
                 return head
-        raise CheckpointError(f"{self.name} has the heads {[head.kind for head in self.heads]}. Received: head={kind!r}.")
+        raise CheckpointError(
+            f"{self.name} has the heads {[head.kind for head in self.heads]}. Received: head={kind!r}."
+        )
 
     def head_of(self, architecture: str) -> Head | None:
         """The head that a directory with this `architectures` entry holds."""

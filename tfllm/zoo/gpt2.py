@@ -71,7 +71,9 @@ FAMILY = Family(
     heads=[
         Head("backbone", ("GPT2Model",)),
         Head(
-            "causal_lm", ("GPT2LMHeadModel",), [Rule("lm_kernel", "lm_head.weight")],
+            "causal_lm",
+            ("GPT2LMHeadModel",),
+            [Rule("lm_kernel", "lm_head.weight")],
             aliases={"lm_head.weight": "embedding/token/embeddings"},
         ),
         Head("classifier", ("GPT2ForSequenceClassification",), dense("classifier", "score")),

@@ -75,7 +75,9 @@ FAMILY = Family(
     heads=[
         Head("backbone", ("LlamaModel",)),
         Head(
-            "causal_lm", ("LlamaForCausalLM",), [Rule("lm_kernel", "lm_head.weight")],
+            "causal_lm",
+            ("LlamaForCausalLM",),
+            [Rule("lm_kernel", "lm_head.weight")],
             aliases={"lm_head.weight": "embedding/token/embeddings"},
         ),
         Head("classifier", ("LlamaForSequenceClassification",), dense("classifier", "score")),

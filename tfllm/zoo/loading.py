@@ -21,8 +21,15 @@ _log = logging.getLogger("tfllm")
 
 
 def load(
-    path_or_handle: str | os.PathLike, head: str | None = None, *, num_labels: int | None = None, regression: bool | None = None,
-    label_names: tuple[str, ...] | None = None, fresh_head: bool = False, dtype: str | None = None, tokenizer: bool = True,
+    path_or_handle: str | os.PathLike,
+    head: str | None = None,
+    *,
+    num_labels: int | None = None,
+    regression: bool | None = None,
+    label_names: tuple[str, ...] | None = None,
+    fresh_head: bool = False,
+    dtype: str | None = None,
+    tokenizer: bool = True,
 ) -> models.TransformerModel:
     """Loads a checkpoint.
 
@@ -87,7 +94,9 @@ def load(
 def _head_options(head: Head, hf_config: dict, num_labels, regression, label_names, same_head: bool) -> dict:
     if head.kind not in ("classifier", "token_classifier"):
         if num_labels not in (None, 2) or regression:
-            raise UserError(f"num_labels and regression are for classifiers. Received: head={head.kind!r}, {num_labels=}, {regression=}.")
+            raise UserError(
+                f"num_labels and regression are for classifiers. Received: head={head.kind!r}, {num_labels=}, {regression=}."
+            )
         return {}
     stated = len(hf_config.get("id2label") or {}) or hf_config.get("num_labels") or 2
     if label_names is not None and num_labels is None:
@@ -99,7 +108,9 @@ def _head_options(head: Head, hf_config: dict, num_labels, regression, label_nam
             )
         num_labels = stated
         if regression is None:
-            regression = hf_config.get("problem_type") == "regression" or (num_labels == 1 and head.kind == "classifier")
+            regression = hf_config.get("problem_type") == "regression" or (
+                num_labels == 1 and head.kind == "classifier"
+            )
     options = {"num_labels": num_labels if num_labels is not None else (1 if regression else 2)}
     if label_names is not None and len(label_names) != options["num_labels"]:
         raise UserError(f"label_names must have {options['num_labels']} names. Received: {list(label_names)}.")
@@ -182,7 +193,9 @@ def _fill(model: models.TransformerModel, tensors: TensorFiles, family: Family, 
     problems.check(tensors.directory)
     for path in fresh:
         if len(variables[path].shape) > 1:
-            variables[path].assign(WeightInitializer(stddev=model.config.initializer_range)(variables[path].shape, variables[path].dtype))
+            variables[path].assign(
+                WeightInitializer(stddev=model.config.initializer_range)(variables[path].shape, variables[path].dtype)
+            )
     unused = sorted(set(tensors) - set(used) - set(carried))
     model.carried_tensors = {name: np.array(tensors[name]) for name in carried}
     model.checkpoint = {**model.checkpoint, "dtypes": dtypes, "fresh": sorted(fresh), "unused": unused}
@@ -241,7 +254,9 @@ def _assign(rule: Rule, tensor: np.ndarray, variables: list, name: str, problems
         variable.assign(array.astype(variable.dtype, copy=False))
 
 
-def _account_for_rest(tensors, used, variables, family: Family, head: Head, same_head: bool, problems: _Problems) -> list[str]:
+def _account_for_rest(
+    tensors, used, variables, family: Family, head: Head, same_head: bool, problems: _Problems
+) -> list[str]:
     """Tensors that no variable takes: returns those to carry along, and notes those that are wrong."""
     carried = []
     for name in sorted(set(tensors) - set(used)):

@@ -37,13 +37,15 @@ FAMILY = Family(
     heads=[
         Head("backbone", ("RobertaModel",), bert.POOLER),
         Head(
-            "classifier", ("RobertaForSequenceClassification",),
+            "classifier",
+            ("RobertaForSequenceClassification",),
             [*dense("pooler", "classifier.dense"), *dense("classifier", "classifier.out_proj")],
         ),
         Head("token_classifier", ("RobertaForTokenClassification",), dense("classifier", "classifier")),
         Head("span_predictor", ("RobertaForQuestionAnswering",), dense("classifier", "qa_outputs")),
         Head(
-            "masked_lm", ("RobertaForMaskedLM",),
+            "masked_lm",
+            ("RobertaForMaskedLM",),
             [
                 *dense("transform", "lm_head.dense"),
                 *norm("transform_norm", "lm_head.layer_norm"),

@@ -20,8 +20,13 @@ _DTYPES = {"float32": np.dtype("float32"), "float16": np.dtype("float16"), "bflo
 
 
 def save(
-    model: models.TransformerModel, directory: str | os.PathLike, *, family: str | None = None, dtype: str | None = None,
-    overwrite: bool = False, max_shard_bytes: int = 5 * 10**9,
+    model: models.TransformerModel,
+    directory: str | os.PathLike,
+    *,
+    family: str | None = None,
+    dtype: str | None = None,
+    overwrite: bool = False,
+    max_shard_bytes: int = 5 * 10**9,
 ) -> None:
     """Writes `config.json`, `model.safetensors` and the tokenizer's files.
 
@@ -44,7 +49,9 @@ def save(
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise UserError(f"Expected a directory to save to. Received a file: {directory}.")
     if os.path.isdir(directory) and os.listdir(directory) and not overwrite:
-        raise UserError(f"{directory} is not empty. Give another directory, or overwrite=True to replace the model in it.")
+        raise UserError(
+            f"{directory} is not empty. Give another directory, or overwrite=True to replace the model in it."
+        )
     if dtype is not None and dtype not in _DTYPES:
         raise UserError(f"dtype must be one of {sorted(_DTYPES)}. Received: {dtype!r}.")
     checkpoint = model.checkpoint or _new_checkpoint(model, family)
@@ -110,7 +117,12 @@ def _new_checkpoint(model: models.TransformerModel, family_name: str | None) -> 
         )
     family = zoo.get(family_name)
     head = next(
-        (h for h in family.heads if (h.model_class or (models.Decoder if model.config.causal else models.Encoder)) is type(model)), None
+        (
+            h
+            for h in family.heads
+            if (h.model_class or (models.Decoder if model.config.causal else models.Encoder)) is type(model)
+        ),
+        None,
     )
     if head is None:
         raise UserError(f"{family.name} has no head for a {type(model).__name__}.")
