@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def train_step(model: keras.Model, data) -> dict:
-    """Forward, backward and update on one batch `(x, y, sample_weight)`; returns the logs.
+    """Forward, backward and update on one batch `(x, y, sample_weight)`; returns the logs: this step's loss, the epoch's metrics.
 
     The loss is the sum over the real items of the GLOBAL batch divided by their number. Keras' own step divides by each replica's
     count, which is another number wherever rows are packed or the last batch is not full.
@@ -26,8 +26,10 @@ def train_step(model: keras.Model, data) -> dict:
         if replicas > 1:
             total = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
             loss = tf.math.divide_no_nan(loss * replicas * count, total)
+        step_loss = context.all_reduce(tf.distribute.ReduceOp.SUM, loss) if replicas > 1 else loss
         loss = model.optimizer.scale_loss(loss)
     variables = model.trainable_variables
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     model.optimizer.apply(gradients, variables)
-    return model.compute_metrics(x, y, prediction, sample_weight=weight)
+    # This step's own loss; at the end of an epoch Keras takes the means from the trackers.
+    return {**model.compute_metrics(x, y, prediction, sample_weight=weight), "loss": step_loss}
