@@ -1,14 +1,16 @@
 """Docstrings and code of the standard library of the running Python: real text that needs no download.
 
-An example is the first sentence of a function's docstring and the head of a function's code: its own (match), or that of another
-function of the same module (no match). This is the shape of CodeXGLUE's WebQueryTest.
+An example is the first sentence of a function's docstring and the head of a function's code: its own (match), or that
+of another function of the same module (no match). This is the shape of CodeXGLUE's WebQueryTest.
 
 - A module's functions are all in one split, so that nothing of train is seen again.
-- Every sentence and every piece of code occurs twice: once in a match, once in a mismatch. Neither alone tells anything.
+- Every sentence and every piece of code occurs twice: once in a match, once in a mismatch. Neither alone tells
+  anything.
 - Other functions are chosen from the same file where possible, and so that they share words with the sentence.
 - No two functions have the same words in their sentence, or in their code.
-- Files are parsed, never imported, and every choice hangs on sha256 of names. The rows are the same wherever the same Python X.Y.Z has
-  its own library. A distributor's patch changes rows of the modules that it touches; `Examples.fingerprint` tells.
+- Files are parsed, never imported, and every choice hangs on sha256 of names. The rows are the same wherever the same
+  Python X.Y.Z has its own library. A distributor's patch changes rows of the modules that it touches;
+  `Examples.fingerprint` tells.
 """
 
 from __future__ import annotations
@@ -37,21 +39,21 @@ LABELS = ("no_match", "match")
 # Functions in a split, the same number with every Python; each makes two examples.
 FUNCTIONS = {"train": 2500, "validation": 400, "test": 400}
 
-# Modules whose source is not the same everywhere: distributors put it in packages of its own, leave it out, or patch it (how prefixes,
-# libraries and message catalogues are found).
+# Modules whose source is not the same everywhere: distributors put it in packages of its own, leave it out, or patch
+# it (how prefixes, libraries and message catalogues are found).
 _NOT_EVERYWHERE = frozenset(
-    "antigravity ctypes distutils ensurepip gettext idlelib lib2to3 locale msilib platform pydoc pydoc_data site sysconfig test this "
-    "tkinter turtle turtledemo venv webbrowser".split()
+    "antigravity ctypes distutils ensurepip gettext idlelib lib2to3 locale msilib platform pydoc pydoc_data site "
+    "sysconfig test this tkinter turtle turtledemo venv webbrowser".split()
 )
 # What is in no list is in train.
 _VALIDATION = frozenset(
-    "_pydatetime _strptime ast base64 cgi cgitb code codecs codeop copy copyreg csv dataclasses datetime dis enum fileinput functools "
-    "hmac html mimetypes opcode pathlib pickle pickletools pprint pyclbr random reprlib secrets symtable token tokenize typing "
-    "weakref".split()
+    "_pydatetime _strptime ast base64 cgi cgitb code codecs codeop copy copyreg csv dataclasses datetime dis enum "
+    "fileinput functools hmac html mimetypes opcode pathlib pickle pickletools pprint pyclbr random reprlib secrets "
+    "symtable token tokenize typing weakref".split()
 )
 _TEST = frozenset(
-    "bisect calendar cmd configparser difflib doctest filecmp fractions graphlib heapq ipaddress json mailbox numbers optparse plistlib "
-    "sched shlex shutil statistics string tempfile textwrap timeit tomllib trace uuid".split()
+    "bisect calendar cmd configparser difflib doctest filecmp fractions graphlib heapq ipaddress json mailbox numbers "
+    "optparse plistlib sched shlex shutil statistics string tempfile textwrap timeit tomllib trace uuid".split()
 )
 
 _MAX_CODE = 120  # characters
@@ -73,8 +75,8 @@ class DocumentedFunction:
         module: dotted name of its module.
         name: its name inside the module, dotted for a method.
         sentence: the first sentence of its docstring, on one line.
-        code: decorators, signature and the first lines of its body as `ast.unparse` writes them (so without comments), without
-            docstrings.
+        code: decorators, signature and the first lines of its body as `ast.unparse` writes them (so without comments),
+            without docstrings.
     """
 
     module: str
@@ -84,7 +86,7 @@ class DocumentedFunction:
 
     @property
     def group(self) -> str:
-        """The top-level module or package: what is never split, and where the other function of a mismatch comes from."""
+        """The top-level module or package: never split over splits, and the source of a mismatch's other function."""
         return self.module.partition(".")[0]
 
     @property
@@ -106,8 +108,9 @@ def read_stdlib_docstrings(split: str, directory: str | os.PathLike | None = Non
         directory: where the standard library's source files are; default: that of the running Python.
 
     Returns:
-        `Examples` with two columns, labels 0 (no match) and 1 (match), and ids `"<function of the sentence>|<function of the code>"`.
-        Their order mixes modules and labels. The report says which functions were left out and why.
+        `Examples` with two columns, labels 0 (no match) and 1 (match), and ids
+        `"<function of the sentence>|<function of the code>"`. Their order mixes modules and labels. The report says
+        which functions were left out and why.
 
     Raises:
         UserError: no such split, or a standard library without its source files.
@@ -116,7 +119,7 @@ def read_stdlib_docstrings(split: str, directory: str | os.PathLike | None = Non
     Example:
         >>> train = read_stdlib_docstrings("train")
         >>> len(train), int(train.labels.sum())
-        (4400, 2200)
+        (5000, 2500)
     """
     if split not in FUNCTIONS:
         raise UserError(f"The splits are: {', '.join(FUNCTIONS)}. Received: {split!r}.")
@@ -125,9 +128,9 @@ def read_stdlib_docstrings(split: str, directory: str | os.PathLike | None = Non
     functions = [function for function in functions if function.split == split]
     if len(functions) < FUNCTIONS[split]:
         raise UserError(
-            f"{root}: expected the source (.py) files of Python's standard library, with at least {FUNCTIONS[split]} documented functions "
-            f"for the {split} split. Received: {len(functions)}. Use a Python that is installed with its whole standard library as files, "
-            "not zipped, frozen or without sources."
+            f"{root}: expected the source (.py) files of Python's standard library, with at least {FUNCTIONS[split]} "
+            f"documented functions for the {split} split. Received: {len(functions)}. Use a Python that is installed "
+            "with its whole standard library as files, not zipped, frozen or without sources."
         )
     functions = _trimmed(functions, FUNCTIONS[split])
     pairs = [(function, function, 1) for function in functions]
@@ -292,8 +295,9 @@ _UNIT = 1 << 30  # sums of weights stay whole numbers below 2**53, which float64
 def _mismatches(functions: list[DocumentedFunction]) -> Iterator[tuple[DocumentedFunction, DocumentedFunction]]:
     """Every function with another one of its group, each taken once.
 
-    It is the assignment with the greatest sum of weights. A weight is a draw by sha256, plus something for the same file and for code
-    that shares words with the sentence. A pair that may well be right (nearly the same sentence, or the same name) is a last resort.
+    It is the assignment with the greatest sum of weights. A weight is a draw by sha256, plus something for the same
+    file and for code that shares words with the sentence. A pair that may well be right (nearly the same sentence, or
+    the same name) is a last resort.
     """
     from scipy.optimize import linear_sum_assignment
 

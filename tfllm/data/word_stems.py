@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-# A run of capitals, a word with or without a capital, or a number: "HTTPServer.get_maxItems2" -> HTTP Server get max Items 2.
+# A run of capitals, a word with or without a capital, or a number: "HTTPServer.maxItems2" -> HTTP Server max Items 2.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SUFFIXES = ("ing", "ies", "es", "ed", "s", "e")
 _STOP_WORDS = frozenset(
-    "a all an and any are as at be been but by can could for from had has have if in into is it its may no not of on one only or "
-    "should so such than that the their then there they this to use used using was were when where which will with would".split()
+    "a all an and any are as at be been but by can could for from had has have if in into is it its may no not of on "
+    "one only or should so such than that the their then there they this to use used using was were when where which "
+    "will with would".split()
 )
 
 

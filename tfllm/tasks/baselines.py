@@ -15,7 +15,8 @@ from tfllm.errors import UserError
 class WordOverlap:
     """Says class 1 where enough of the first text's words are in the second text.
 
-    Words are counted as `tfllm.data.word_stems` gives them: identifiers split, stop words left out, ends such as "-ing" cut off.
+    Words are counted as `tfllm.data.word_stems` gives them: identifiers split, stop words left out, ends such as "-ing"
+    cut off.
 
     Attributes:
         threshold: the share of the words from which on it says 1.

@@ -1,4 +1,4 @@
-"""`stdlib/docstrings`: does a docstring's first sentence belong to the code beside it? Real text that needs no download.
+"""`stdlib/docstrings`: does a docstring's first sentence belong to the code beside it? It needs no download.
 
 See `tfllm.data.stdlib_docstrings` for how the examples are made.
 """
@@ -39,7 +39,7 @@ def stdlib_docstrings() -> Task:
         sizes={split: 2 * size for split, size in FUNCTIONS.items()},
         licence="PSF-2.0",
         source_url="https://github.com/python/cpython/tree/main/Lib",
-        description="Does the docstring's first sentence belong to the code? (the standard library of the Python that is running)",
+        description="Does a docstring's first sentence belong to the code? (the running Python's standard library)",
         citation="After WebQueryTest of Lu et al. 2021, CodeXGLUE, arXiv:2102.04664",
         baseline=baseline,
     )
