@@ -17,6 +17,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _SUBMODULES = ("checkpoints", "data", "layers", "metrics", "models", "tasks", "text", "training", "zoo")
 _NAMES = {
     "TransformerConfig": ("tfllm.config", "TransformerConfig"),
+    "from_keras_hub": ("tfllm.checkpoints.kerashub", "from_keras_hub"),
     "load": ("tfllm.zoo", "load"),
     "save": ("tfllm.zoo", "save"),
 }

@@ -14,7 +14,11 @@ from tfllm.errors import UserError
 COMMANDS = {
     "finetune": "Fine-tune a checkpoint on a task or on files of your own.",
     "evaluate": "Score a fine-tuned model with a task's official metrics.",
+    "compare": "Compare two runs on one task: differences, intervals, tests.",
     "predict": "Write labels and probabilities for a task's split or for a file.",
+    "generate": "Continue a prompt, a file of prompts, or what you type.",
+    "chat": "Talk with a chat model.",
+    "score": "Log-probability and perplexity of given texts.",
     "tasks": "List the tasks: kind, size, metric, licence, source.",
     "models": "List the families of checkpoints that can be loaded, and their heads.",
     "convert": "Load a checkpoint and save it as a Hugging Face directory or a .keras file.",
@@ -44,11 +48,21 @@ def _run(argv: list[str]) -> None:
         print(f"tfllm {tfllm.__version__}")
     elif name in COMMANDS:
         module = importlib.import_module(f"tfllm.commands.{name}")
+        arguments = _named(arguments, getattr(module, "POSITIONAL", ()))
         module.run(flags.parse(module.Config, arguments, program=f"tfllm {name}", summary=COMMANDS[name]))
     else:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UserError(f"unknown command.{hint} Received: {name!r}. The commands are: {', '.join(COMMANDS)}.")
+
+
+def _named(arguments: list[str], positional: tuple[str, ...]) -> list[str]:
+    """Arguments that are no flags, as the flags they stand for, in turn."""
+    left, named, is_value = list(positional), [], False
+    for argument in arguments:
+        named.append(f"--{left.pop(0)}={argument}" if left and not is_value and argument[0:1] != "-" else argument)
+        is_value = bool(positional) and argument.startswith("--") and "=" not in argument  # `--split test`
+    return named
 
 
 def _usage() -> str:

@@ -80,15 +80,9 @@ def test_truncated_file(bert):
         tfllm.load(bert)
 
 
-def test_pickle_is_refused_and_not_opened(bert):
-    (bert / "model.safetensors").rename(bert / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="a pickle.*Convert it"):
-        tfllm.load(bert)
-
-
 def test_missing_tensor_is_named(bert):
-    change_tensors(bert, lambda tensors: tensors.pop("bert.encoder.layer.1.output.dense.weight"))
-    with pytest.raises(CheckpointError, match=r"has not: bert\.encoder\.layer\.1\.output\.dense\.weight"):
+    change_tensors(bert, lambda tensors: tensors.pop("bert.encoder.layer.0.output.dense.weight"))
+    with pytest.raises(CheckpointError, match=r"has not: bert\.encoder\.layer\.0\.output\.dense\.weight"):
         tfllm.load(bert)
 
 
@@ -100,7 +94,7 @@ def test_unknown_tensor_is_named(bert):
 
 def test_wrong_shape_is_named(bert):
     change_tensors(bert, lambda tensors: tensors.update({"classifier.weight": np.ones((3, 31), "float32")}))
-    with pytest.raises(CheckpointError, match=r"classifier\.weight expected \[3, 32\], received \[3, 31\]"):
+    with pytest.raises(CheckpointError, match=r"classifier\.weight expected \[3, 24\], received \[3, 31\]"):
         tfllm.load(bert)
 
 
@@ -110,13 +104,14 @@ def test_integers_are_no_weights(bert):
         tfllm.load(bert)
 
 
-def test_tied_tensors_that_differ(tmp_path):
+def test_tied_tensors_that_differ_are_not_tied(tmp_path):
     directory = Path(shutil.copytree(TOYS / "llama-causal_lm-tied", tmp_path / "llama"))
     change_tensors(
         directory, lambda tensors: tensors.update({"lm_head.weight": tensors["model.embed_tokens.weight"] + 1})
     )
-    with pytest.raises(CheckpointError, match=r"tied but that differ: lm_head\.weight"):
-        tfllm.load(directory)
+    weights = tfllm.load(directory).named_weights()
+    table = next(weight for name, weight in weights.items() if name.endswith("token/embeddings"))
+    np.testing.assert_array_equal(weights["lm_kernel"], np.array(table) + 1)
 
 
 def test_missing_shard(sharded):
@@ -154,15 +149,15 @@ def test_index_and_shard_disagree(sharded):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"model_type": "bart"}, "model_type.*bart"),
+        ({"model_type": "alexnet"}, "model_type.*alexnet"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ({"is_decoder": True}, "is_decoder"),
         ({"hidden_act": "mish"}, "hidden_act.*mish"),
-        ({"num_hidden_layers": 3}, r"encoder\.layer\.2"),
-        ({"num_hidden_layers": 1}, r"no place for: bert\.encoder\.layer\.1"),
-        ({"hidden_size": 30}, "hidden_size"),
+        ({"num_hidden_layers": 2}, r"encoder\.layer\.1"),
+        ({"num_hidden_layers": 0}, "num_layers"),
+        ({"hidden_size": 26}, "hidden_size"),
         ({"num_attention_heads": "4"}, "num_heads"),
-        ({"architectures": ["BertForMultipleChoice"]}, "BertForMultipleChoice"),
+        ({"architectures": ["BertLMHeadModel"]}, "BertLMHeadModel"),
     ],
 )
 def test_config_that_does_not_fit(bert, changes, message):
@@ -173,8 +168,8 @@ def test_config_that_does_not_fit(bert, changes, message):
 
 def test_unknown_rotary_scaling_is_refused_by_name(tmp_path):
     directory = Path(shutil.copytree(TOYS / "llama-causal_lm", tmp_path / "llama"))
-    change_config(directory, rope_scaling={"rope_type": "yarn", "factor": 4.0})
-    with pytest.raises(CheckpointError, match="rope_scaling.*yarn"):
+    change_config(directory, rope_parameters={"rope_type": "dynamic", "factor": 4.0})
+    with pytest.raises(CheckpointError, match="rope_type.*dynamic"):
         tfllm.load(directory)
 
 
@@ -231,11 +226,12 @@ def test_save_never_overwrites_unasked(bert, tmp_path):
 
 def test_dtypes_are_kept_where_nothing_is_lost(tmp_path):
     model = tfllm.load(TOYS / "llama-causal_lm-bf16")
-    weight = model.backbone.final_norm.scale
+    name = next(name for name in model.named_weights() if name.endswith("final_norm/scale"))
+    weight = model.named_weights()[name]
     weight.assign(weight + 1e-4)  # no longer a bfloat16 number
     tfllm.save(model, tmp_path / "out")
     again = tfllm.load(tmp_path / "out")
-    np.testing.assert_array_equal(again.backbone.final_norm.scale, weight)
+    np.testing.assert_array_equal(again.named_weights()[name], weight)
     tfllm.save(model, tmp_path / "narrow", dtype="bfloat16")
     assert (tmp_path / "narrow" / "model.safetensors").stat().st_size < (
         tmp_path / "out" / "model.safetensors"

@@ -72,6 +72,11 @@ def test_packed_epochs_have_the_same_shapes(lengths, batch_size, epoch):
     assert sorted(deal(plan, 0, epoch).widths) == sorted(plan.epoch(None).widths)
 
 
+def test_no_bucketed_row_is_longer_than_the_longest_example_may_be():
+    plan = planner.bucketed_plan(np.array([3, 20, 44, 50]), 1, max_length=50)
+    assert plan.widths.tolist() == [8, 24, 48, 50] and plan.epoch(None).widths.max() == 50
+
+
 @pytest.mark.parametrize("layout", ["packed", "bucketed", "padded"])
 def test_order_is_a_function_of_seed_and_epoch(layout):
     lengths = sentence_lengths(500)

@@ -16,30 +16,22 @@ import pytest
 import tfllm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "goldens"))
-import make_hf_toys as toys
-from comparison import largest_difference, our_outputs, read_tensors
+import live
+from comparison import difference_by_left_padding, our_outputs, read_tensors
+from hf_families import FAMILIES
+from toy_models import NUM_LABELS, compute_outputs, make_inputs, make_model
 
 pytestmark = pytest.mark.parity
 
-SIZES = {
-    "wide": toys.Sizes(
-        hidden=48, layers=3, heads=6, kv_heads=2, intermediate=52, vocab=131, positions=40, length=17, real_tokens=5
-    ),
-    # The longest sequence that the position table allows, one key-value head, and a row of a single token.
-    "narrow": toys.Sizes(
-        hidden=24, layers=1, heads=2, kv_heads=1, intermediate=17, vocab=57, positions=24, length=24, real_tokens=1
-    ),
+WIDE = live.SIZES["wide"]
+AUTO_CLASSES = {
+    "classifier": "AutoModelForSequenceClassification",
+    "regression": "AutoModelForSequenceClassification",
+    "token_classifier": "AutoModelForTokenClassification",
+    "span_predictor": "AutoModelForQuestionAnswering",
+    "multiple_choice": "AutoModelForMultipleChoice",
 }
-CASES = [
-    pytest.param(family, head, {}, id=f"{family}-{head}")
-    for family, heads in toys.FAMILY_HEADS.items()
-    for head in heads
-    if head != "pretraining"
-] + [
-    pytest.param(toy.family, toy.head, toy.overrides, id=toy.name)
-    for toy in toys.TOYS
-    if toy.overrides and toy.variant and toy.variant != "rope_llama3"  # refused so far: tests/zoo/test_goldens.py
-]
+LANGUAGE_MODELS = ("masked_lm", "causal_lm", "seq2seq_lm")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,59 +42,70 @@ def quiet_transformers():
     transformers.logging.set_verbosity_error()
 
 
-def open_with_transformers(directory: Path, model_class):
-    model, info = model_class.from_pretrained(directory, output_loading_info=True, attn_implementation="eager")
-    problems = {name: found for name, found in info.items() if found}
-    assert not problems, f"transformers does not take {directory} as it is: {problems}"
-    return model.eval()
+def assert_same(ours, inputs, expected):
+    for name, difference in live.differences(ours, inputs, expected).items():
+        assert difference < 1e-4, name
 
 
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize(("family", "head", "overrides"), CASES)
-def test_same_outputs_and_tensors_there_and_back(family, head, overrides, sizes, tmp_path):
-    theirs = toys.make_model(family, head, sizes, seed=71, **overrides)
-    theirs.save_pretrained(tmp_path / "theirs")
-    inputs = toys.make_inputs(family, sizes, seed=72)
-    expected = toys.compute_outputs(theirs, inputs)
+@pytest.mark.parametrize("case", [*live.cases()], ids=lambda case: case.name)
+def test_same_outputs_and_tensors_there_and_back(case, tmp_path):
+    pair = live.make_pair(case, tmp_path / "theirs")
+    assert_same(pair.ours, pair.inputs, pair.expected)
+    assert difference_by_left_padding(pair.ours, pair.inputs, our_outputs(pair.ours, pair.inputs)) < 1e-4
 
-    ours = tfllm.load(tmp_path / "theirs")  # the head comes from the config's `architectures`
-    for name, value in our_outputs(ours, inputs).items():
-        assert largest_difference(value, expected[name], inputs["attention_mask"]) < 1e-4, name
-
-    tfllm.save(ours, tmp_path / "ours")
+    tfllm.save(pair.ours, tmp_path / "ours")
     assert read_tensors(tmp_path / "ours") == read_tensors(tmp_path / "theirs")
-    reopened = toys.compute_outputs(open_with_transformers(tmp_path / "ours", type(theirs)), inputs)
-    for name, value in expected.items():
-        np.testing.assert_allclose(reopened[name], value, atol=1e-6, rtol=0, err_msg=name)
+    assert live.config_meaning(tmp_path / "ours") == live.config_meaning(tmp_path / "theirs")
+    reopened = compute_outputs(live.open_with_transformers(tmp_path / "ours", type(pair.theirs)), pair.inputs)
+    for name, value in pair.expected.items():
+        np.testing.assert_allclose(reopened[name], value, atol=1e-5, rtol=0, err_msg=name)
 
 
 @pytest.mark.parametrize(
-    ("head", "options"),
-    [
-        ("classifier", {"num_labels": 3}),
-        ("classifier", {"num_labels": 1, "regression": True}),
-        ("token_classifier", {"num_labels": 5}),
-        ("span_predictor", {}),
-    ],
-    ids=["classifier", "regression", "token_classifier", "span_predictor"],
+    ("family", "head"),
+    [(family, head) for family, spec in FAMILIES.items() for head in spec.heads if head in AUTO_CLASSES],
 )
-@pytest.mark.parametrize("family", toys.FAMILIES)
-def test_transformers_opens_a_new_head_on_a_backbone(family, head, options, tmp_path):
+def test_transformers_opens_a_new_head_on_a_backbone(family, head, tmp_path):
     """The path of every fine-tuning: a backbone's checkpoint, a fresh head, exported for others to serve."""
     import transformers
 
-    toys.make_model(family, "backbone", SIZES["wide"], seed=81).save_pretrained(tmp_path / "backbone")
-    ours = tfllm.load(tmp_path / "backbone", head=head, **options)
+    make_model(family, "backbone", WIDE, seed=81).save_pretrained(tmp_path / "backbone")
+    options = {"num_labels": NUM_LABELS[head]} if head in NUM_LABELS else {}
+    kind = "classifier" if head == "regression" else head
+    ours = tfllm.load(tmp_path / "backbone", head=kind, regression=True if head == "regression" else None, **options)
     generator = np.random.default_rng(82)
-    ours.set_weights([generator.normal(0, 0.2, weight.shape) for weight in ours.get_weights()])
+    for variable in ours.trainable_variables:
+        variable.assign(generator.normal(0, 0.2, variable.shape))
     tfllm.save(ours, tmp_path / "ours")
 
-    auto_class = {
-        "classifier": transformers.AutoModelForSequenceClassification,
-        "token_classifier": transformers.AutoModelForTokenClassification,
-        "span_predictor": transformers.AutoModelForQuestionAnswering,
-    }[head]
-    inputs = toys.make_inputs(family, SIZES["wide"], seed=83)
-    expected = toys.compute_outputs(open_with_transformers(tmp_path / "ours", auto_class), inputs)
-    for name, value in our_outputs(ours, inputs).items():
-        assert largest_difference(value, expected[name], inputs["attention_mask"]) < 1e-4, name
+    theirs = live.open_with_transformers(tmp_path / "ours", getattr(transformers, AUTO_CLASSES[head]))
+    inputs = make_inputs(theirs.config, head, WIDE, seed=83)
+    assert_same(ours, inputs, compute_outputs(theirs, inputs))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_opens_a_model_that_was_made_here(family, tmp_path):
+    """A language model that no checkpoint stands behind: `config.json` is written from nothing."""
+    import transformers
+
+    head = next(head for head in FAMILIES[family].heads if head in LANGUAGE_MODELS)
+    pair = live.make_pair(live.Case(family, head, "wide"), tmp_path / "theirs")
+    ours = type(pair.ours)(pair.ours.config)
+    ours.set_weights(pair.ours.get_weights())
+    tfllm.save(ours, tmp_path / "ours", family=family)
+
+    theirs = live.open_with_transformers(tmp_path / "ours", getattr(transformers, FAMILIES[family].class_name(head)))
+    assert_same(ours, pair.inputs, compute_outputs(theirs, pair.inputs))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_config_leaves_out_is_read_as_transformers_reads_it(family):
+    import transformers
+
+    defaults = getattr(transformers, FAMILIES[family].class_name("config"))().to_dict()
+    ours = tfllm.zoo.get(family)
+    # Enough for the fields that count layers.
+    sizes = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+    short = {"model_type": family, **{key: defaults[key] for key in sizes if key in defaults}}
+    read, wanted = ours.read_config(short).to_dict(), ours.read_config(defaults).to_dict()
+    assert {key: (value, wanted[key]) for key, value in read.items() if value != wanted[key]} == {}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
-from collections.abc import Mapping
 
 import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from tfllm.checkpoints.mapped_tensors import MappedFile, MappedTensors
 from tfllm.errors import CheckpointError
 
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = {
     "F64": np.dtype("float64"),
     "F32": np.dtype("float32"),
@@ -31,7 +29,7 @@ _DTYPES = {
 }
 
 
-class TensorFiles(Mapping):
+class TensorFiles(MappedTensors):
     """The tensors of a directory, by name, as read-only views of the mapped files: nothing is copied until it is used.
 
     Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names. The `safetensors` library checks each header
@@ -51,53 +49,29 @@ class TensorFiles(Mapping):
     """
 
     def __init__(self, directory: str | os.PathLike):
-        self.directory = os.fspath(directory)
-        self._views: dict[str, np.ndarray] = {}
-        self._places: dict[str, tuple[np.ndarray, int, int]] = {}  # name -> (map of the file, first byte, bytes)
-        index_path = os.path.join(self.directory, _INDEX)
-        if os.path.exists(os.path.join(self.directory, _SINGLE)):
-            self._map(_SINGLE)
-        elif os.path.exists(index_path):
-            self._map_shards(index_path)
+        super().__init__(directory)
+        if os.path.exists(os.path.join(self.path, SINGLE)):
+            self._read(SINGLE)
+        elif os.path.exists(os.path.join(self.path, INDEX)):
+            self._read_shards(INDEX)
         else:
-            raise CheckpointError(_nothing_to_read(self.directory))
+            raise CheckpointError(
+                f"{self.path}: expected {SINGLE} or {INDEX}. Found: {sorted(os.listdir(self.path))[:20]}."
+            )
 
-    def _map_shards(self, index_path: str):
-        weight_map = _read_index(index_path)
-        for shard in sorted(set(weight_map.values())):
-            if shard != os.path.basename(shard) or shard in ("", ".", ".."):
-                raise CheckpointError(
-                    f"{index_path}: a shard must be a file name in the same directory. Received: {shard!r}."
-                )
-            if not os.path.exists(os.path.join(self.directory, shard)):
-                raise CheckpointError(
-                    f"{index_path}: expected the shard {shard}, which is missing. Download the checkpoint again."
-                )
-            expected = {name for name, file in weight_map.items() if file == shard}
-            found = self._map(shard)
-            if found != expected:
-                raise CheckpointError(
-                    f"{index_path} and {shard} do not agree. Missing from the shard: {_some(expected - found)}; "
-                    f"not in the index: {_some(found - expected)}."
-                )
-
-    def _map(self, file_name: str) -> set[str]:
-        path = os.path.join(self.directory, file_name)
+    def _read(self, name: str) -> set[str]:
+        path = os.path.join(self.path, name)
         try:
             with safetensors.safe_open(path, framework="numpy"):
                 pass
         except (safetensors.SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{path}: not a valid safetensors file ({error}). Download it again.") from None
-        with open(path, "rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(header_size))
+        file = MappedFile(path)
+        self._files.append(file)
+        header_size = int.from_bytes(file.bytes[:8].tobytes(), "little")
+        header = json.loads(file.bytes[8 : 8 + header_size].tobytes())
+        data = file.bytes[8 + header_size :]
         names = set(header) - {"__metadata__"}
-        # One map a file; an empty file section cannot be mapped.
-        data = (
-            np.memmap(path, mode="r", offset=8 + header_size)
-            if os.path.getsize(path) > 8 + header_size
-            else np.zeros(0, "uint8")
-        )
         for name in names:
             dtype = _DTYPES.get(header[name]["dtype"])
             if dtype is None:
@@ -111,60 +85,7 @@ class TensorFiles(Mapping):
                     f"{path}: tensor {name!r} of shape {shape} and {dtype} does not fit its {stop - start} bytes."
                 )
             self._views[name] = data[start:stop].view(dtype).reshape(shape)
-            self._places[name] = (data, 8 + header_size + start, stop - start)
         return names
-
-    def release(self, name: str) -> None:
-        """Gives the memory of a tensor that has been read back to the system; reading it again reads the file again."""
-        data, start, size = self._places[name]
-        if isinstance(data, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-            # numpy maps from the page that holds its offset; whole pages only, so that no neighbour is dropped while in use.
-            first = data.offset - data.offset % mmap.ALLOCATIONGRANULARITY
-            begin = -(-(start - first) // mmap.PAGESIZE) * mmap.PAGESIZE
-            end = (start - first + size) // mmap.PAGESIZE * mmap.PAGESIZE
-            if end > begin:
-                data._mmap.madvise(mmap.MADV_DONTNEED, begin, end - begin)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._views[name]
-
-    def __iter__(self):
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-
-def _read_index(path: str) -> dict[str, str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            weight_map = json.load(file)["weight_map"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: expected JSON with a weight_map ({type(error).__name__}: {error}).") from None
-    if (
-        not isinstance(weight_map, dict)
-        or not all(isinstance(file, str) for file in weight_map.values())
-        or not weight_map
-    ):
-        raise CheckpointError(f"{path}: expected weight_map to name a file for each tensor.")
-    return weight_map
-
-
-def _nothing_to_read(directory: str) -> str:
-    files = sorted(os.listdir(directory))
-    pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))]
-    if pickles:
-        return (
-            f"{directory}: expected {_SINGLE}. Found {pickles[0]}, a pickle, which can run code when it is opened and is not read. "
-            "Convert it where you trust it: load it with transformers and call save_pretrained(..., safe_serialization=True)."
-        )
-    return f"{directory}: expected {_SINGLE} or {_INDEX}. Found: {files[:20]}."
-
-
-def _some(names: set[str]) -> str:
-    return (
-        ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "nothing"
-    )
 
 
 def write_tensors(tensors: dict[str, np.ndarray], directory: str, max_shard_bytes: int = 5 * 10**9) -> list[str]:
@@ -187,8 +108,8 @@ def write_tensors(tensors: dict[str, np.ndarray], directory: str, max_shard_byte
         room -= tensors[name].nbytes
     metadata = {"format": "pt"}  # transformers refuses a file that does not say so
     if len(shards) == 1:
-        safetensors.numpy.save_file(shards[0], os.path.join(directory, _SINGLE), metadata)
-        return [_SINGLE]
+        safetensors.numpy.save_file(shards[0], os.path.join(directory, SINGLE), metadata)
+        return [SINGLE]
     files = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     for file, shard in zip(files, shards):
         safetensors.numpy.save_file(shard, os.path.join(directory, file), metadata)
@@ -196,6 +117,6 @@ def write_tensors(tensors: dict[str, np.ndarray], directory: str, max_shard_byte
         "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
         "weight_map": {name: file for file, shard in zip(files, shards) for name in shard},
     }
-    with open(os.path.join(directory, _INDEX), "w", encoding="utf-8") as file:
+    with open(os.path.join(directory, INDEX), "w", encoding="utf-8") as file:
         json.dump(index, file, indent=2, sort_keys=True)
-    return [*files, _INDEX]
+    return [*files, INDEX]

@@ -19,7 +19,9 @@ class Config(Options):
     split: str = option("validation", "Split to score.")
     batch_size: int = option(64, "Examples a step.", minimum=1)
     max_length: int = option(128, "Tokens an example; longer ones are cut, counted and reported.", minimum=3)
-    layout: str = option("packed", "How examples become rows.", choices=("packed", "bucketed", "padded"))
+    layout: str | None = option(
+        None, "How examples become rows; default: as suits the model best.", choices=("packed", "bucketed", "padded")
+    )
     format: str = option("text", "What to print.", choices=("text", "json"))
 
 
@@ -33,7 +35,7 @@ def run(config: Config) -> None:
         raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them).")
     task = tasks.get(config.task, data_dir=config.data_dir)
     split = task.split(config.split)
-    model = load_fine_tuned(config.model)
+    model = load_fine_tuned(config.model, task.strategy.head)
     check_labels(model, task)
     scores = task.evaluate(
         model, split, batch_size=config.batch_size, max_length=config.max_length, layout=config.layout
@@ -42,5 +44,7 @@ def run(config: Config) -> None:
         print(json.dumps({"task": task.name, "split": split, **scores}))
         return
     print_scores({split: scores}, {split: task.baseline(split)} if task.baseline else {}, task.name)
+    for name, value in scores.get("official", {}).items():
+        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     if scores["truncated"]:
         print(f"{scores['truncated']} examples were longer than {config.max_length} tokens and were cut.")

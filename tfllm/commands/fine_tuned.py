@@ -1,4 +1,4 @@
-"""Loading a fine-tuned classifier for `evaluate` and `predict`."""
+"""Loading a fine-tuned model for `evaluate` and `predict`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import os
 from tfllm.errors import UserError
 
 
-def load_fine_tuned(path: str):
-    """A `SequenceClassifier` whose head has been trained, with its tokenizer.
+def load_fine_tuned(path: str, head: str = "classifier"):
+    """A model whose head has been trained, with its tokenizer: for a classifier a `KerasHubClassifier` of a preset too.
+
+    Args:
+        path: a directory with a fine-tuned model, or a run.
+        head: the head that is needed, as `tfllm.load` knows it.
 
     Raises:
-        UserError: no path, or the checkpoint has no classifier or no tokenizer.
+        UserError: no path, or the checkpoint has no such head or no tokenizer.
     """
+    shown = head.replace("_", " ")
     if not path:
         raise UserError(
-            "model is missing: give --model=DIR, the `model` directory of a run or another fine-tuned classifier."
+            f"model is missing: give --model=DIR, the `model` directory of a run or another fine-tuned {shown}."
         )
     if not os.path.isfile(os.path.join(path, "config.json")) and os.path.isfile(
         os.path.join(path, "model", "config.json")
@@ -25,12 +30,16 @@ def load_fine_tuned(path: str):
         path = os.path.join(path, "model")
 
     import tfllm
-    from tfllm.models import SequenceClassifier
+    from tfllm.checkpoints.kerashub import preset_of
+    from tfllm.models import SequenceClassifier, SpanPredictor
 
-    model = tfllm.load(path)
-    if not isinstance(model, SequenceClassifier) or model.checkpoint["fresh"]:
+    preset = preset_of(path)
+    model = tfllm.load(path) if preset is None else tfllm.from_keras_hub(preset)
+    wanted = {"classifier": SequenceClassifier, "span_predictor": SpanPredictor}[head]
+    fits = isinstance(model, wanted) if preset is None else head == "classifier"
+    if not fits or model.checkpoint["fresh"]:
         raise UserError(
-            f"a fine-tuned classifier is needed. Received: {path}, which holds a {type(model).__name__} without one."
+            f"a fine-tuned {shown} is needed. Received: {path}, which holds a {type(model).__name__} without one."
         )
     if model.tokenizer is None:
         raise UserError(f"a tokenizer is needed beside the weights. Received: {path}, which has none.")
@@ -41,14 +50,17 @@ def label_names(model) -> tuple[str, ...] | None:
     """The names of the model's classes; `None` for a regression."""
     if model.regression:
         return None
-    names = model.checkpoint["hf_config"].get("id2label") or {}
+    declared = getattr(model, "label_names", None)
+    if declared is not None:
+        return declared
+    names = model.checkpoint.get("hf_config", {}).get("id2label") or {}
     return tuple(names.get(str(number), f"LABEL_{number}") for number in range(model.num_labels))
 
 
 def check_labels(model, task) -> None:
     """Refuses a model whose classes are the task's in another order: its score would be wrong without a sign of it."""
-    names = label_names(model)
-    if names is None or task.labels is None or names == tuple(task.labels):
+    names = None if task.labels is None else label_names(model)
+    if names is None or names == tuple(task.labels):
         return
     if sorted(map(str.lower, names)) == sorted(map(str.lower, task.labels)) and [n.lower() for n in names] != [
         n.lower() for n in task.labels

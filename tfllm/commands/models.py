@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 from tfllm.training.options import Options, option
 
@@ -16,12 +17,23 @@ class Config(Options):
 
 
 def run(config: Config) -> None:
-    """Lists the families of the zoo."""
+    """Lists the families of the zoo: their heads, and the largest difference from transformers that was measured on random toys."""
     from tfllm import zoo
     from tfllm.commands.tables import print_table
 
-    families = {family.name: [head.kind for head in family.heads] for family in zoo.families()}
+    measured = json.loads((Path(zoo.__file__).parent / "parity.json").read_text(encoding="utf-8"))["families"]
+    rows = [
+        {"family": family.name, "heads": [head.kind for head in family.heads], "parity": measured.get(family.name, {})}
+        for family in zoo.families()
+    ]
     if config.format == "json":
-        print(json.dumps([{"family": name, "heads": heads} for name, heads in families.items()], indent=2))
+        print(json.dumps(rows, indent=2))
         return
-    print_table(["family", "heads"], [[name, ", ".join(heads)] for name, heads in families.items()])
+    print_table(
+        ["family", "heads", "max difference"],
+        [[row["family"], ", ".join(row["heads"]), _largest(row["parity"])] for row in rows],
+    )
+
+
+def _largest(differences: dict[str, float]) -> str:
+    return f"{max(differences.values()):.0e}" if differences else "not measured"

@@ -46,28 +46,28 @@ def run(config: Config) -> None:
     """Writes a line an example: id, prediction, probability, and the label where it is known."""
     from tfllm import tasks
     from tfllm.commands.fine_tuned import check_labels, label_names, load_fine_tuned
+    from tfllm.tasks.prediction_rows import to_tsv
     from tfllm.tasks.predictions_file import write_new
-    from tfllm.training.predictions import prediction_rows, to_tsv
+    from tfllm.tasks.task import model_length
 
     task = tasks.get(config.task, data_dir=config.data_dir) if config.task else None
     split = task.split(config.split) if task else "test"
-    model = load_fine_tuned(config.model)
-    names = label_names(model)
+    model = load_fine_tuned(config.model, task.strategy.head if task else "classifier")
     if task is None:
-        task = _task_of_file(config, names)
+        task = _task_of_file(config, label_names(model))
     check_labels(model, task)
     examples = task.examples(split)
-    logits = task.predict(model, split, batch_size=config.batch_size, max_length=config.max_length)
-    truncated = task.tokenized(split, model.tokenizer, min(config.max_length, model.config.max_positions)).truncated
+    outputs = task.predict(model, split, batch_size=config.batch_size, max_length=config.max_length)
+    truncated = task.tokenized(split, model.tokenizer, model_length(model, config.max_length)).truncated
     if truncated:
         print(
             f"{truncated} of {len(examples)} examples were longer than {config.max_length} tokens and were cut.",
             file=sys.stderr,
         )
     if config.submission:
-        task.write_predictions(logits, split, config.output, overwrite=config.overwrite)
+        task.write_predictions(outputs, split, config.output, overwrite=config.overwrite)
         return
-    rows = prediction_rows(examples.ids, logits, label_names=task.labels, labels=examples.labels)
+    rows = task.strategy.rows(task, outputs, examples)
     format = config.format or ("jsonl" if (config.output or "").endswith(".jsonl") else "tsv")
     text = to_tsv(rows) if format == "tsv" else "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if config.output:

@@ -54,7 +54,8 @@ class Batches:
     | `head_positions` | (B, K) | where in the row the pooled token of slot k stands; 0 for an empty slot |
 
     `y` (B, K), int32 or float32, holds the labels (`None` if there are none), and `w` (B, K) float32 is 1 where the
-    slot holds an example and 0 where it is empty.
+    slot holds an example and 0 where it is empty. Where an example's label is places in its row (a span), `y` is
+    (B, 2) and `w` (B,), and the layout is one of those with one example a row.
 
     The order is a function of `(seed, epoch, step)`, and which examples make step k depends on neither `rows` nor
     `replicas` nor `shard`. Where the number of examples is no multiple of `batch_size`, the slots left over are empty:
@@ -64,8 +65,8 @@ class Batches:
         tokenized: the examples; see `tfllm.data.tokenize`.
         batch_size: examples a step, over all replicas and workers.
         layout: "packed", "bucketed" or "padded".
-        max_length: the most tokens an example may have (a longer one is an error: `tokenize` cuts them) and, for
-            "padded", the T of every batch. `None`: the longest example there is.
+        max_length: the most tokens an example may have (a longer one is an error: `tokenize` cuts them), for "bucketed"
+            the largest T and for "padded" the T of every batch. `None`: the longest example there is.
         shuffle: whether every epoch has its own random order. Otherwise all epochs have the same.
         seed: an integer from 0; makes the order.
         pooled: "first" or "last": which token of an example `head_positions` points to.
@@ -136,6 +137,8 @@ class Batches:
             )
         if len(tokenized) == 0:
             raise UserError("There must be at least one example to make batches of. Received: none.")
+        if tokenized.labels is not None and tokenized.labels.ndim == 2 and layout == "packed":
+            raise UserError("Labels that are places in a row need one example a row: layout='bucketed' or 'padded'.")
         longest = int(tokenized.lengths.max())
         if max_length is not None and longest > max_length:
             raise UserError(
@@ -212,11 +215,13 @@ class Batches:
             x["type_ids"] = spread(self.tokenized.type_ids[sources])
         pooled = starts if self.pooled == "first" else starts + lengths - 1
         x["head_positions"] = np.where(filled, pooled, 0).astype(np.int32)
-        y = None
-        if self.tokenized.labels is not None:
-            y = np.zeros(indices.shape, self.tokenized.labels.dtype)
-            y[filled] = self.tokenized.labels[examples]
-        return x, y, filled.astype(np.float32)
+        y, labels, weights = None, self.tokenized.labels, filled.astype(np.float32)
+        if labels is not None:
+            y = np.zeros((*indices.shape, *labels.shape[1:]), labels.dtype)
+            y[filled] = labels[examples]
+            if labels.ndim == 2:  # places in the row, which is one example's
+                y, weights = y[:, 0], weights[:, 0]
+        return x, y, weights
 
     def dataset(self, start_step: int = 0, stop_step: int | None = None) -> tf.data.Dataset:
         """The batches as a `tf.data.Dataset` of `(x, y, w)`, or of `(x,)` if there are no labels.
@@ -326,7 +331,10 @@ class Batches:
         x = {**{name: tokens for name in names}, "head_positions": tf.TensorSpec(slots, tf.int32)}
         if self.tokenized.labels is None:
             return (x,)
-        return x, tf.TensorSpec(slots, self.tokenized.labels.dtype), tf.TensorSpec(slots, tf.float32)
+        labels = self.tokenized.labels
+        if labels.ndim == 2:
+            return x, tf.TensorSpec((self._rows, *labels.shape[1:]), labels.dtype), tf.TensorSpec(slots[:1], tf.float32)
+        return x, tf.TensorSpec(slots, labels.dtype), tf.TensorSpec(slots, tf.float32)
 
     @cached_property
     def _computed_tokens(self) -> int:
@@ -378,5 +386,5 @@ def _plan(
         return packed_plan(lengths, batch_size, rows=rows, rows_multiple=rows_multiple, max_shapes=max_shapes or 4)
     rows = round_up(batch_size, rows_multiple)
     if layout == "bucketed":
-        return bucketed_plan(lengths, batch_size, rows=rows, max_shapes=max_shapes or 8)
+        return bucketed_plan(lengths, batch_size, rows=rows, max_shapes=max_shapes or 8, max_length=max_length)
     return padded_plan(lengths, batch_size, rows=rows, max_length=max_length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -44,6 +45,8 @@ class Examples:
         report: what was read and what was left out.
         label_names: the values in the file that class numbers 0, 1, ... stand for; `None` for real numbers or when not
             known.
+        columns: further columns, N values each, that scorers and submissions read: which question an answer belongs to,
+            what annotators answered.
 
     Raises:
         UserError: columns of different lengths, something that is not a string, labels of a wrong shape or not finite.
@@ -60,6 +63,7 @@ class Examples:
     source: str = "memory"
     report: ReadReport = field(default_factory=ReadReport)
     label_names: tuple[str, ...] | None = None
+    columns: Mapping[str, Sequence] = field(default_factory=dict)
 
     def __post_init__(self):
         if not 1 <= len(self.texts) <= 2:
@@ -79,6 +83,9 @@ class Examples:
         if len(ids) != size:
             raise UserError(f"There must be an id for each of the {size} examples. Received: {len(ids)} ids.")
         object.__setattr__(self, "ids", ids)
+        for name, values in self.columns.items():
+            if len(values) != size:
+                raise UserError(f"Column {name!r} must have {size} values, as the texts. Received: {len(values)}.")
 
     def __len__(self) -> int:
         return len(self.texts[0])
@@ -93,6 +100,8 @@ class Examples:
             digest.update("".join(column).encode("utf-8", "surrogatepass"))
         if self.labels is not None:
             digest.update(self.labels.dtype.str.encode() + self.labels.tobytes())
+        if self.columns:
+            digest.update(repr(sorted((name, list(values)) for name, values in self.columns.items())).encode())
         return digest.hexdigest()
 
 

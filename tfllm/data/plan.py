@@ -279,12 +279,23 @@ class PaddedPlan:
 
 
 def bucketed_plan(
-    lengths: np.ndarray, batch_size: int, *, rows: int | None = None, max_shapes: int = 8, window: int = BUCKET_WINDOW
+    lengths: np.ndarray,
+    batch_size: int,
+    *,
+    rows: int | None = None,
+    max_shapes: int = 8,
+    window: int = BUCKET_WINDOW,
+    max_length: int | None = None,
 ) -> PaddedPlan:
-    """Plan batches of examples of like length, one a row. The arguments are those of `packed_plan` and `PaddedPlan`."""
+    """Plan batches of examples of like length, one a row. The arguments are those of `packed_plan` and `PaddedPlan`.
+
+    No row is longer than `max_length`, as a model may have positions for no more.
+    """
     # The row lengths are chosen as if all examples were sorted: near what the windows give, and the same every epoch.
     longest = np.sort(lengths)[::-1][::batch_size]
     widths = choose_widths(round_up(longest, WIDTH_MULTIPLE), max_shapes)
+    if max_length is not None:
+        widths = np.unique(np.minimum(widths, max_length))
     return PaddedPlan(lengths, batch_size, rows=rows or batch_size, widths=widths, window=window)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tfllm.data.columns import Columns, Row, collect
 from tfllm.data.examples import Examples
+from tfllm.data.json_records import json_records
 from tfllm.data.lines import decoded_lines
 from tfllm.errors import DataError, UserError
 
@@ -222,19 +222,7 @@ def _csv_records(path: str | os.PathLike, delimiter: str) -> Iterator[tuple[int,
 
 
 def _json_rows(path: str | os.PathLike, columns: Columns) -> Iterator[Row]:
-    for line, text in decoded_lines(path):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except ValueError as error:  # a JSONDecodeError, or a whole number with more digits than Python reads
-            raise DataError(path, line, f"broken JSON: {error}. Expected one object a line.") from None
-        except RecursionError:
-            raise DataError(path, line, "JSON is nested too deeply. Expected one flat object a line.") from None
-        if not isinstance(record, dict):
-            raise DataError(
-                path, line, f"expected a JSON object with columns as keys. Received: {type(record).__name__}."
-            )
+    for line, record in json_records(path):
         fields = []
         for column in columns.wanted:
             if column not in record and not (column == columns.label and columns.label_optional):

@@ -49,20 +49,7 @@ def read_tfds(
         UserError: no such builder, split or feature; not there and not to be downloaded, or the download failed.
         DataError: a label out of range, or a text that is not UTF-8.
     """
-    import tensorflow_datasets as tfds
-
-    data_dir = None if data_dir is None else os.path.expanduser(os.fspath(data_dir))
-    try:
-        made = tfds.builder(builder, data_dir=data_dir)
-    except (
-        ValueError,
-        AttributeError,
-    ) as error:  # DatasetNotFoundError, and a config that is not there, are ValueErrors
-        raise UserError(f"TFDS has no builder {builder!r}: {str(error).strip().splitlines()[0]}") from error
-    _prepare(made, builder, download)
-    base = split.split("[")[0]
-    if base not in made.info.splits:
-        raise UserError(f"{builder} has no split {base!r}. Its splits are: {', '.join(made.info.splits)}.")
+    made = _open(builder, split, data_dir, download)
     names = (text,) if isinstance(text, str) else tuple(text)
     features = made.info.features
     wanted = [*names, *(name for name in (label, id) if name is not None)]
@@ -92,6 +79,67 @@ def read_tfds(
         ReadReport(len(ids), (), notes),
         class_names and tuple(class_names),
     )
+
+
+def tfds_records(
+    builder: str, split: str, data_dir: str | os.PathLike | None = None, download: bool = True
+) -> tuple[str, list[str] | None, list[dict]]:
+    """A split of a TFDS builder as plain records, in the order on disk: for features that are lists or nested.
+
+    Args:
+        builder, split, data_dir, download: as in `read_tfds`.
+
+    Returns:
+        Where they come from, the names of the classes of `label` (`None` where it has none), and a dictionary a record with
+        texts as `str`, numbers as `int` and lists as `list`.
+
+    Raises:
+        UserError, DataError: as `read_tfds`.
+    """
+    import tensorflow as tf
+
+    made = _open(builder, split, data_dir, download)
+    where = f"tfds:{builder}/{split} {made.version}"
+    with tf.device("CPU:0"):
+        data = made.as_dataset(split=split, shuffle_files=False).as_numpy_iterator()
+        records = [_plain(record, where, row) for row, record in enumerate(data, 1)]
+    features = made.info.features
+    names = getattr(features["label"], "names", None) if "label" in features else None
+    return where, names, records
+
+
+def _plain(value, where: str, row: int):
+    if isinstance(value, dict):
+        return {name: _plain(member, where, row) for name, member in value.items()}
+    if isinstance(value, np.ndarray):
+        return (
+            [_plain(member, where, row) for member in value.tolist()] if value.ndim else _plain(value[()], where, row)
+        )
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(where, row, f"expected UTF-8 text. Received: byte 0x{value[error.start]:02x}.") from None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _open(builder: str, split: str, data_dir: str | os.PathLike | None, download: bool):
+    """The prepared builder, which has the split."""
+    import tensorflow_datasets as tfds
+
+    data_dir = None if data_dir is None else os.path.expanduser(os.fspath(data_dir))
+    try:
+        made = tfds.builder(builder, data_dir=data_dir)
+    except (
+        ValueError,
+        AttributeError,
+    ) as error:  # DatasetNotFoundError, and a config that is not there, are ValueErrors
+        raise UserError(f"TFDS has no builder {builder!r}: {str(error).strip().splitlines()[0]}") from error
+    _prepare(made, builder, download)
+    base = split.split("[")[0]
+    if base not in made.info.splits:
+        raise UserError(f"{builder} has no split {base!r}. Its splits are: {', '.join(made.info.splits)}.")
+    return made
 
 
 def _prepare(made, builder: str, download: bool) -> None:

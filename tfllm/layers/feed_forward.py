@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfllm.layers.activations import ACTIVATIONS
+from tfllm.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable("tfllm")
@@ -16,6 +17,7 @@ class FeedForward(keras.layers.Layer):
         activation: a name in `tfllm.layers.activations.ACTIVATIONS`.
         gated: with a gate.
         use_bias: the projections have biases.
+        dropout: rate on the hidden layer.
         kernel_initializer: a name or a serialised initializer; each kernel gets its own.
 
     Example:
@@ -30,6 +32,7 @@ class FeedForward(keras.layers.Layer):
         activation: str = "gelu",
         gated: bool = False,
         use_bias: bool = True,
+        dropout: float = 0.0,
         kernel_initializer="glorot_uniform",
         **kwargs,
     ):
@@ -40,6 +43,8 @@ class FeedForward(keras.layers.Layer):
             gated,
             use_bias,
         )
+        self.dropout_rate = dropout
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.up = self._projection(intermediate_size, "up")
         self.gate = self._projection(intermediate_size, "gate") if gated else None
@@ -58,12 +63,11 @@ class FeedForward(keras.layers.Layer):
         self.down = self._projection(width, "down")
         self.down.build((None, None, self.intermediate_size))
 
-    def call(self, x):
+    def call(self, x, training=None):
         """`(B, T, D)` to `(B, T, D)`."""
         activation = ACTIVATIONS[self.activation]
-        if self.gate is None:
-            return self.down(activation(self.up(x)))
-        return self.down(activation(self.gate(x)) * self.up(x))
+        hidden = activation(self.up(x)) if self.gate is None else activation(self.gate(x)) * self.up(x)
+        return self.down(self.dropout(hidden, training=training))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -75,5 +79,6 @@ class FeedForward(keras.layers.Layer):
             "activation": self.activation,
             "gated": self.gated,
             "use_bias": self.use_bias,
+            "dropout": self.dropout_rate,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

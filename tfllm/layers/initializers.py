@@ -8,7 +8,7 @@ import contextvars
 import keras
 from keras import ops
 
-_zeros = contextvars.ContextVar("tfllm_zeros", default=False)
+_zeros = contextvars.ContextVar("tfllm_zeros", default=None)
 
 
 @keras.saving.register_keras_serializable("tfllm")
@@ -16,13 +16,18 @@ class WeightInitializer(keras.initializers.TruncatedNormal):
     """A truncated normal distribution (BERT's), or zeros inside `zero_weights()`."""
 
     def __call__(self, shape, dtype=None):
-        return ops.zeros(shape, dtype) if _zeros.get() else super().__call__(shape, dtype)
+        zeros = _zeros.get()
+        return super().__call__(shape, dtype) if zeros is None else zeros(shape, dtype)
 
 
 @contextlib.contextmanager
-def zero_weights():
-    """Weights made inside start as zeros: for a model whose weights are about to be read, random ones would cost time and memory."""
-    token = _zeros.set(True)
+def zero_weights(zeros=ops.zeros):
+    """Weights made inside start as zeros: for a model whose weights are about to be read, random ones would cost time and memory.
+
+    Args:
+        zeros: makes them, `zeros(shape, dtype)`.
+    """
+    token = _zeros.set(zeros)
     try:
         yield
     finally:

@@ -26,6 +26,11 @@ def example_mask(query_examples, key_examples, *, query_positions=None, key_posi
     return ops.expand_dims(mask, 1)
 
 
+def window_mask(distance, window: int):
+    """Distances `(B, Tq, Tk)` int to `(B, 1, Tq, Tk)` bool, True where a key is less than `window` positions away."""
+    return ops.expand_dims(ops.less(ops.abs(distance), window), 1)
+
+
 def additive_mask(mask):
     """`(…)` bool to a float32 tensor to add to attention scores: 0 where True, a large negative number where False.
 

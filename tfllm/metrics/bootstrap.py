@@ -59,12 +59,12 @@ def bootstrap_ci(
     if resamples < 2:
         raise UserError(f"resamples must be at least 2. Received: {resamples}.")
     rng = np.random.default_rng(seed)
-    counts = confusion_counts(predictions, labels) if metric_name in _OF_COUNTS else None
+    counts = confusion_counts(predictions, labels) if metric_name in SCORES_OF_COUNTS else None
     if counts is not None and len(counts) <= _MAX_CLASSES:
         size = int(counts.sum())
         drawn = rng.multinomial(size, counts.ravel() / size, size=resamples).reshape(resamples, *counts.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            scores = _OF_COUNTS[metric_name](drawn.astype(np.float64))
+            scores = SCORES_OF_COUNTS[metric_name](drawn.astype(np.float64))
         how = "confusion counts drawn from their multinomial"
     elif metric_name in _OF_WEIGHTS:
         score = _OF_WEIGHTS[metric_name](*value_pairs(predictions, labels))
@@ -84,6 +84,37 @@ def bootstrap_ci(
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(scores, [tail, 100 - tail])
     return Interval(float(low), float(high), method)
+
+
+def bootstrap_of_sums(
+    sums: np.ndarray,
+    score: Callable[[np.ndarray], np.ndarray],
+    how: str,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of a metric that is a formula of sums over G items (examples, questions, groups).
+
+    Args:
+        sums: `(G, S)`, what each item adds.
+        score: sums `(R, S)` to scores `(R,)`.
+        how: said in the interval's method.
+        confidence, resamples, seed: as in `bootstrap_ci`.
+    """
+    scores = scores_of_resamples(sums, score, resamples, seed)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(scores, [tail, 100 - tail])
+    return Interval(float(low), float(high), f"percentile bootstrap, {resamples} resamples, {how}, seed {seed}")
+
+
+def scores_of_resamples(
+    sums: np.ndarray, score: Callable[[np.ndarray], np.ndarray], resamples: int, seed: int
+) -> np.ndarray:
+    """`score` of the sums over each of R resamples of the items, `(R,)`."""
+    rng, size = np.random.default_rng(seed), len(sums)
+    drawn = np.stack([np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(resamples)])
+    return score(drawn @ sums)
 
 
 def _over_draws(
@@ -125,7 +156,7 @@ def _matthews(counts: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, covariance / np.sqrt(spread), 0.0)
 
 
-_OF_COUNTS = {"accuracy": _accuracy, "f1": _f1, "macro_f1": _macro_f1, "matthews_corrcoef": _matthews}
+SCORES_OF_COUNTS = {"accuracy": _accuracy, "f1": _f1, "macro_f1": _macro_f1, "matthews_corrcoef": _matthews}
 
 
 def _pearson(predictions: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], float]:

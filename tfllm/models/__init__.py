@@ -2,14 +2,19 @@
 
 from tfllm.models.backbones import Decoder, Encoder
 from tfllm.models.base import TransformerModel
-from tfllm.models.language_models import CausalLM, MaskedLM
-from tfllm.models.task_heads import SequenceClassifier, SpanPredictor, TokenClassifier
+from tfllm.models.encoder_decoder import EncoderDecoder
+from tfllm.models.language_models import CausalLM, MaskedLM, ReplacedTokenDetector, Seq2SeqLM
+from tfllm.models.task_heads import MultipleChoice, SequenceClassifier, SpanPredictor, TokenClassifier
 
 __all__ = [
     "CausalLM",
     "Decoder",
     "Encoder",
+    "EncoderDecoder",
     "MaskedLM",
+    "MultipleChoice",
+    "ReplacedTokenDetector",
+    "Seq2SeqLM",
     "SequenceClassifier",
     "SpanPredictor",
     "TokenClassifier",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import keras
 import numpy as np
-from keras import ops, tree
 
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
-
+from tfllm.models.trainable import TrainableModel
 
 _CARRIED = "carried:"  # what the names of carried tensors begin with in a weights file
 
 
-class TransformerModel(keras.Model):
+class TransformerModel(TrainableModel):
     """A `keras.Model` described by a `TransformerConfig`. Its weights exist as soon as it is made.
 
     Attributes:
@@ -24,9 +22,6 @@ class TransformerModel(keras.Model):
         tokenizer: the checkpoint's tokenizer, or `None`.
         checkpoint: a JSON-ready record of the checkpoint that it was loaded from, or `None`; it travels in a `.keras` file.
         carried_tensors: tensors of that checkpoint which are no weights of this model and are written back with it, by name.
-
-    The train step is Keras' own, unless the optimizer brings one: those of `tfllm.training.optimizer` bring a step that is also
-    right on several replicas, where Keras' divides a weighted loss by each replica's own count and clips before it reduces.
     """
 
     def __init__(self, config: TransformerConfig, *, checkpoint: dict | None = None, **kwargs):
@@ -47,8 +42,8 @@ class TransformerModel(keras.Model):
 
     @property
     def pooled(self) -> str:
-        """Which token of an example a classifier reads: `"first"` or `"last"`."""
-        return self.config.pooled
+        """Which token of an example names it to a classifier: `"first"` or `"last"`."""
+        return "last" if self.config.pooled == "last" else "first"
 
     def named_weights(self) -> dict[str, keras.Variable]:
         """Weights by their path below the model, e.g. `block_0/attention/query/kernel`."""
@@ -59,39 +54,6 @@ class TransformerModel(keras.Model):
         raise UserError(
             f"{type(self).__name__} has no loss of its own: load it with a head, or give `loss=` to compile()."
         )
-
-    def train_step(self, *args, **kwargs):
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        own_step = getattr(optimizer, "model_train_step", None)
-        if own_step is not None:
-            return own_step(self, *args, **kwargs)
-        strategy = getattr(self, "distribute_strategy", None)
-        if strategy is not None and strategy.num_replicas_in_sync > 1:
-            raise UserError(
-                "On several replicas a tfllm model needs an optimizer from tfllm.training.optimizer(...): Keras' own train step divides "
-                f"the loss by each replica's own number of examples. Received: optimizer={type(self.optimizer).__name__}."
-            )
-        return super().train_step(*args, **kwargs)
-
-    def fit(self, x=None, *args, **kwargs):
-        """Keras' `fit()`. A dataset is not read to build the model: its `element_spec` is enough."""
-        spec = getattr(x, "element_spec", None)
-        if spec is not None:
-            kwargs.setdefault("shuffle", False)  # a dataset is in its own order; Keras would warn about its default
-            strategy = getattr(self, "distribute_strategy", None)
-            replicas = strategy.num_replicas_in_sync if strategy is not None else 1
-            rows = tree.flatten(spec)[0].shape[0]
-            if rows is not None and rows % replicas:
-                raise UserError(
-                    f"A batch must divide among the replicas. Received: {rows} rows for {replicas} replicas. "
-                    f"Give replicas={replicas} to task.batches(...)."
-                )
-            with strategy.scope() if strategy is not None else contextlib.nullcontext():
-                zeros = tree.map_structure(
-                    lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec
-                )
-                self._symbolic_build(data_batch=zeros)
-        return super().fit(x, *args, **kwargs)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

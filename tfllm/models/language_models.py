@@ -1,4 +1,4 @@
-"""Language models: masked and causal."""
+"""Language models: masked, causal, sequence to sequence, and the detector of replaced tokens."""
 
 from __future__ import annotations
 
@@ -26,35 +26,46 @@ class _LanguageModel(TransformerModel):
         self.transform = self.transform_norm = None
         if c.lm_head_transform:
             self.transform = keras.layers.Dense(
-                c.hidden_size, kernel_initializer=initializer, name="transform", dtype=dtype
+                c.embedding_size,
+                use_bias=c.lm_head_transform_bias,
+                kernel_initializer=initializer,
+                name="transform",
+                dtype=dtype,
             )
-            self.transform_norm = make_norm(c.norm, c.norm_epsilon, name="transform_norm", dtype=dtype)
+            self.transform_norm = make_norm(c, name="transform_norm", dtype=dtype)
         self.build()
 
     def build(self, input_shape=None):
         c = self.config
+        width = c.embedding_size if c.lm_head_transform else c.output_size
         if self.transform is not None:
             self.transform.build((None, None, c.hidden_size))
-            self.transform_norm.build((None, None, c.hidden_size))
+            self.transform_norm.build((None, None, c.embedding_size))
         self.lm_kernel = self.lm_bias = None
         if not c.tie_embeddings:
             initializer = WeightInitializer(stddev=c.initializer_range)
             # Laid out like the token table, (V, D), so that tied and untied heads are the same product.
-            self.lm_kernel = self.add_weight(
-                name="lm_kernel", shape=(c.vocab_size, c.hidden_size), initializer=initializer
-            )
+            self.lm_kernel = self.add_weight(name="lm_kernel", shape=(c.vocab_size, width), initializer=initializer)
         if c.lm_head_bias:
-            self.lm_bias = self.add_weight(name="lm_bias", shape=(c.vocab_size,), initializer="zeros")
+            self.lm_bias = self.add_weight(
+                name="lm_bias", shape=(c.vocab_size,), initializer="zeros", trainable=c.lm_head_bias_trainable
+            )
 
     def logits(self, hidden):
         """Hidden states `(…, D)` to logits `(…, V)` float32."""
+        c = self.config
         if self.transform is not None:
-            hidden = self.transform_norm(ACTIVATIONS[self.config.activation](self.transform(hidden)))
+            hidden = self.transform_norm(ACTIVATIONS[c.lm_head_activation](self.transform(hidden)))
+        if c.lm_head_scale != 1.0:
+            hidden = hidden * ops.cast(c.lm_head_scale, hidden.dtype)
         table = self.backbone.embedding.token.embeddings if self.lm_kernel is None else self.lm_kernel
         logits = ops.matmul(hidden, ops.transpose(ops.cast(table, hidden.dtype)))
         if self.lm_bias is not None:
             logits = logits + ops.cast(self.lm_bias, logits.dtype)
-        return ops.cast(logits, "float32")
+        logits = ops.cast(logits, "float32")
+        if c.logit_soft_cap is not None:
+            logits = ops.tanh(logits / c.logit_soft_cap) * c.logit_soft_cap
+        return logits
 
     def compile_defaults(self) -> dict:
         return {
@@ -97,3 +108,64 @@ class CausalLM(_LanguageModel):
             return self.logits(self.backbone(inputs, training=training))
         hidden, cache = self.backbone(inputs, cache=cache, training=training)
         return self.logits(hidden), cache
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class Seq2SeqLM(_LanguageModel):
+    """Predicts the target's next token from a source and the target so far: logits `(B, T', V)`.
+
+    Takes what `EncoderDecoder` takes; with a cache of `start_cache`, gives `(logits, cache)`.
+
+    Example:
+        >>> config = TransformerConfig(
+        ...     99, 32, 2, 4, 64, num_decoder_layers=2, lm_head_transform=False, lm_head_bias=False
+        ... )
+        >>> model = Seq2SeqLM(config)
+        >>> source, target = keras.ops.ones((2, 7), "int32"), keras.ops.ones((2, 5), "int32")
+        >>> model({"token_ids": source, "decoder_token_ids": target}).shape
+        TensorShape([2, 5, 99])
+    """
+
+    def call(self, inputs, cache=None, training=None):
+        if cache is None:
+            return self.logits(self.backbone(inputs, training=training))
+        hidden, cache = self.backbone(inputs, cache=cache, training=training)
+        return self.logits(hidden), cache
+
+    def start_cache(self, inputs, length: int) -> dict:
+        """See `EncoderDecoder.start_cache`."""
+        return self.backbone.start_cache(inputs, length)
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class ReplacedTokenDetector(TransformerModel):
+    """Tells which tokens a generator has replaced (ELECTRA, Clark et al., 2020): logits `(B, T)` float32, above 0 for replaced.
+
+    Example:
+        >>> config = TransformerConfig(vocab_size=99, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64)
+        >>> ReplacedTokenDetector(config)(keras.ops.ones((2, 7), "int32")).shape
+        TensorShape([2, 7])
+    """
+
+    def __init__(self, config: TransformerConfig, **kwargs):
+        super().__init__(config, **kwargs)
+        c, dtype = self.config, self.dtype_policy
+        initializer = WeightInitializer(stddev=c.initializer_range)
+        self.backbone = make_backbone(c, dtype=dtype)
+        self.transform = keras.layers.Dense(
+            c.hidden_size, kernel_initializer=initializer, name="transform", dtype=dtype
+        )
+        self.classifier = keras.layers.Dense(1, kernel_initializer=initializer, name="classifier", dtype=dtype)
+        self.build()
+
+    def build(self, input_shape=None):
+        for layer in (self.transform, self.classifier):
+            layer.build((None, None, self.config.hidden_size))
+
+    def call(self, inputs, training=None):
+        hidden = self.transform(self.backbone(inputs, training=training))
+        logits = self.classifier(ACTIVATIONS[self.config.activation](hidden))
+        return ops.cast(ops.squeeze(logits, -1), "float32")
+
+    def compile_defaults(self) -> dict:
+        return {"loss": losses.BinaryCrossEntropy()}

@@ -35,3 +35,14 @@ class SpanCrossEntropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         logits = ops.transpose(y_pred, (0, 2, 1))  # (B, 2, T)
         return ops.mean(keras.losses.sparse_categorical_crossentropy(y_true, logits, from_logits=True), axis=-1)
+
+
+@keras.saving.register_keras_serializable("tfllm")
+class BinaryCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of logits `(B, T)` against 0 or 1 `(B, T)`, the mean over real tokens."""
+
+    def __init__(self, reduction=REDUCTION, name="binary_cross_entropy", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return ops.binary_crossentropy(ops.cast(y_true, y_pred.dtype), y_pred, from_logits=True)

@@ -8,15 +8,19 @@ task.evaluate(model, "validation")
 from __future__ import annotations
 
 from tfllm.tasks.custom import from_files, from_memory
+from tfllm.tasks.problems import Problem
 from tfllm.tasks.registry import get, names, register
 from tfllm.tasks.submission import write_submission
-from tfllm.tasks.submission_check import Problem, validate_submission
-from tfllm.tasks.task import Submission, Task
+from tfllm.tasks.submission_check import validate_submission
+from tfllm.tasks.submission_file import JsonlFile, SubmissionFile, TsvFile
+from tfllm.tasks.task import Task
 
 __all__ = [
+    "JsonlFile",
     "Problem",
-    "Submission",
+    "SubmissionFile",
     "Task",
+    "TsvFile",
     "from_files",
     "from_memory",
     "get",

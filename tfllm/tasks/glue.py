@@ -21,9 +21,11 @@ from functools import partial
 from tfllm.data.examples import Examples, ReadReport
 from tfllm.data.sources import read_tsv
 from tfllm.data.sources_tfds import read_tfds
-from tfllm.errors import DataError, UserError
+from tfllm.errors import DataError
+from tfllm.tasks.benchmark_files import find_file, pick_source
 from tfllm.tasks.registry import register
-from tfllm.tasks.task import Submission, Task
+from tfllm.tasks.submission_file import TsvFile
+from tfllm.tasks.task import Task
 
 _GLUE = "Wang et al. 2019, GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language Understanding, ICLR"
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -258,19 +260,8 @@ def make(
     """The task `glue/<key>`. See the head of this module for the options."""
     entry = TASKS[key]
     name = f"glue/{key}"
-    if source not in ("auto", "files", "tfds"):
-        raise UserError(f"{name}: source must be auto, files or tfds. Received: {source!r}.")
-    for split in files or ():
-        if split not in entry.files:
-            raise UserError(f"{name}: files= names the split {split!r}. Its splits are: {', '.join(entry.files)}.")
-    if (source == "files" or files) and data_dir is None:
-        raise UserError(f"{name}: source='files' and files= need data_dir=, a directory with {entry.folders[0]}/.")
-    if source == "tfds" and files:
-        raise UserError(f"{name}: files= is for the original files. Received it with source='tfds'.")
-    data_dir = None if data_dir is None else os.path.expanduser(os.fspath(data_dir))
-    if source == "auto":
-        prepared = data_dir is None or (not files and os.path.isdir(os.path.join(data_dir, "glue", key)))
-        source = "tfds" if prepared else "files"
+    prepared = os.path.join("glue", key)
+    data_dir, source = pick_source(name, data_dir, source, files, entry.files, entry.folders[0], prepared)
     if source == "tfds":
         read = partial(_read_from_tfds, key, data_dir)
     else:
@@ -295,7 +286,7 @@ def make(
         source_url=entry.source_url,
         description=entry.description,
         citation=f"{entry.citation}; {_GLUE}" if entry.citation != _GLUE else _GLUE,
-        submission=Submission(entry.submission, None if entry.labels is None else entry.labels if by_name else _BITS),
+        submission=TsvFile(entry.submission, _BITS if entry.labels and not by_name else None, decimals=3),
     )
 
 
@@ -309,7 +300,10 @@ def _read_from_tfds(key: str, data_dir: str | None, split: str) -> Examples:
 
 def _read_from_files(key: str, data_dir: str, files: Mapping[str, str], split: str) -> Examples:
     entry = TASKS[key]
-    path = _locate(key, data_dir, files, split)
+    others = {name: other.folders for name, other in TASKS.items()}
+    path = find_file(
+        "GLUE", f"glue/{key}", data_dir, entry.folders, entry.files[split], files.get(split), split, others
+    )
     is_test = split in entry.submission
     options = {
         "kind": "regression" if entry.labels is None else "classification",
@@ -363,28 +357,6 @@ def _read_msr_paraphrase(path: str, split: str, entry: GlueTask, options: dict) 
             len(rows), (), (f"the {split} part of {examples.report.rows_read} rows, by {os.path.basename(listed[0])}",)
         ),
     )
-
-
-def _locate(key: str, data_dir: str, files: Mapping[str, str], split: str) -> str:
-    """The file of a split, in the task's directory below `data_dir` or in `data_dir` itself."""
-    entry = TASKS[key]
-    if not os.path.isdir(data_dir):
-        raise DataError(
-            data_dir, None, f"there is no such directory. Expected GLUE's files, in {entry.folders[0]}/ for glue/{key}."
-        )
-    directories = [os.path.join(data_dir, folder) for folder in entry.folders]
-    # Other tasks' files have the same names, and sometimes the same columns: another task's directory is not taken for
-    # ours.
-    here = os.path.basename(os.path.abspath(data_dir))
-    if here not in {folder for other in TASKS.values() for folder in other.folders} - set(entry.folders):
-        directories.append(data_dir)
-    names = (files[split],) if split in files else entry.files[split]
-    candidates = [os.path.join(directory, name) for directory in directories for name in names]
-    for path in candidates:
-        if os.path.isfile(path):
-            return path
-    looked = ", ".join(os.path.relpath(path, data_dir) for path in candidates)
-    raise DataError(data_dir, None, f"no file for the {split} split of glue/{key}. Looked for: {looked}.")
 
 
 for _key in TASKS:

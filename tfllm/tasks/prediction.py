@@ -56,6 +56,35 @@ def predict_logits(
     return logits
 
 
+def predict_token_logits(model, batches, name: str, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """Logits `(tokens, C)` float32 of a model whose call gives `(B, T, C)`, in the order of the batches' `token_ids`.
+
+    Args:
+        model, batches, name, progress: as in `predict_logits`; the batches have one example a row.
+
+    Raises:
+        UserError: the model's outputs have another shape.
+    """
+    call, offsets, logits = _compiled(model), batches.tokenized.offsets, None
+    for step in range(batches.steps_per_epoch):
+        x, _, _ = batches.batch(step)
+        output = call({key: tf.convert_to_tensor(value) for key, value in x.items()}).numpy()
+        if output.ndim != 3 or output.shape[:2] != x["token_ids"].shape:
+            raise UserError(
+                f"{name} needs a model whose outputs have the shape (B, T, C). "
+                f"Received: {type(model).__name__} with output of shape {output.shape}. Load it with another head."
+            )
+        if logits is None:
+            logits = np.zeros((offsets[-1], output.shape[-1]), np.float32)
+        for row, example in enumerate(batches.example_indices(step)[:, 0]):
+            if example >= 0:
+                start, end = offsets[example], offsets[example + 1]
+                logits[start:end] = output[row, : end - start]
+        if progress is not None:
+            progress(step + 1, batches.steps_per_epoch)
+    return logits
+
+
 def _compiled(model) -> tf.types.experimental.PolymorphicFunction:
     # The variables tell whether layers were added or replaced (LoRA, quantization) since the call was traced.
     variables = tuple(id(variable) for variable in model.variables)

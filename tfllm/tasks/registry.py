@@ -14,7 +14,7 @@ from tfllm.tasks.task import Task
 TaskFactory = Callable[..., Task]
 
 # Modules that register the tasks which come with tfllm, imported when a task is first asked for.
-_BUILT_IN = ("tfllm.tasks.glue", "tfllm.tasks.stdlib_docstrings")
+_BUILT_IN = ("tfllm.tasks.glue", "tfllm.tasks.superglue", "tfllm.tasks.squad", "tfllm.tasks.stdlib_docstrings")
 
 _FACTORIES: dict[str, TaskFactory] = {}
 
@@ -58,9 +58,9 @@ def get(name: str, data_dir: str | os.PathLike | None = None, **options) -> Task
 
     Args:
         name: one of `names()`.
-        data_dir: where its data are. For GLUE: a directory of the original files (with `SST-2/`, `CoLA/`, ... in it, or
-            one of these), or a TFDS data directory; default: TFDS' own.
-        **options: the task's own options. For GLUE: `source` and `files`; see `tfllm.tasks.glue`.
+        data_dir: where its data are. For GLUE, SuperGLUE and SQuAD: a directory of the original files (with `SST-2/`,
+            `CoLA/`, ... in it, or one of these), or a TFDS data directory; default: TFDS' own.
+        **options: the task's own options. For these: `source` and `files`; see `tfllm.tasks.glue` and `tfllm.tasks.squad`.
 
     Raises:
         UserError: no such task (the nearest names are said), or an option that it does not take.

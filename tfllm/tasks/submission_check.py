@@ -1,4 +1,4 @@
-"""A validator of GLUE submissions. It shares no code and no table with what writes them."""
+"""A validator of GLUE and SuperGLUE submissions. It shares no code and no table with what writes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import re
 import zipfile
 import zlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from tfllm.errors import UserError
+from tfllm.tasks import superglue_check
+from tfllm.tasks.problems import Problem
 
 _BINARY = frozenset(("0", "1"))
 _ENTAILMENT = frozenset(("entailment", "not_entailment"))
@@ -33,41 +36,52 @@ OFFICIAL = {
 _BYTES_A_LINE = 64  # no valid line is as long
 _MOST_PROBLEMS = 20  # reported for one file
 _MOST_ENTRIES = 1000
-_MOST_BYTES = 64 * 2**20  # of the zip; a valid one has 5 MB, uncompressed
+_MOST_BYTES = 64 * 2**20  # of the zip; a valid one has 6 MB, uncompressed
 
 
-class Problem(NamedTuple):
-    """What is wrong with a submission, and where."""
+@dataclass(frozen=True)
+class _Form:
+    """What the zip of a benchmark holds: for each file name the most bytes, and a check of its content."""
 
-    file: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}" if self.line is not None else f"{self.file}: {self.message}"
+    name: str
+    limits: Mapping[str, int]
+    check: Callable[[str, bytes], Iterator[Problem]]
 
 
-def validate_submission(zip_path: str | os.PathLike) -> list[Problem]:
-    """Checks the zip of a GLUE submission: file names, headers, row counts, indices, predictions.
+def _forms() -> dict[str, _Form]:
+    return {
+        "glue": _Form(
+            "GLUE", {name: (rows + 2) * _BYTES_A_LINE for name, (rows, _) in OFFICIAL.items()}, _check_content
+        ),
+        "superglue": _Form("SuperGLUE", superglue_check.LIMITS, superglue_check.check_content),
+    }
+
+
+def validate_submission(zip_path: str | os.PathLike, benchmark: str = "glue") -> list[Problem]:
+    """Checks the zip of a submission: file names, headers, row counts, indices, predictions.
 
     Nothing is extracted, and no more of a file is unpacked than a valid one could hold, so a hostile zip does no harm.
 
     Args:
         zip_path: the zip file.
+        benchmark: `"glue"` or `"superglue"`.
 
     Returns:
         The problems found (at most 20 a file); empty for a valid submission.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or no such benchmark.
 
     Example:
         >>> validate_submission("submission.zip")  # doctest: +SKIP
         [Problem(file='CoLA.tsv', line=1064, message='expected 1063 rows. Received: 1062.')]
     """
-    path = os.fspath(zip_path)
+    path, forms = os.fspath(zip_path), _forms()
+    if benchmark not in forms:
+        raise UserError(f"benchmark must be one of {', '.join(forms)}. Received: {benchmark!r}.")
+    form = forms[benchmark]
     if not os.path.isfile(path):
-        raise UserError(f"There is no file {path}. Expected the zip of a GLUE submission.")
+        raise UserError(f"There is no file {path}. Expected the zip of a {form.name} submission.")
     shown = os.path.basename(path)
     if os.path.getsize(path) > _MOST_BYTES:
         return [
@@ -78,41 +92,40 @@ def validate_submission(zip_path: str | os.PathLike) -> list[Problem]:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > _MOST_ENTRIES:
-                return [Problem(shown, None, f"expected {len(OFFICIAL)} files. Received: {len(entries)}.")]
+                return [Problem(shown, None, f"expected {len(form.limits)} files. Received: {len(entries)}.")]
             seen = set()
             for entry in entries:
-                if entry.filename not in OFFICIAL:
-                    problems.append(Problem(entry.filename, None, _name_problem(entry.filename)))
+                if entry.filename not in form.limits:
+                    problems.append(Problem(entry.filename, None, _name_problem(entry.filename, form)))
                 elif entry.filename in seen:
                     problems.append(Problem(entry.filename, None, "the zip holds this file twice."))
                 else:
-                    problems += _check_entry(archive, entry)
+                    problems += _check_entry(archive, entry, form)
                 seen.add(entry.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         return [*problems, Problem(shown, None, f"not a readable zip file: {error}")]
-    problems += [Problem(name, None, "this file is missing.") for name in OFFICIAL if name not in seen]
+    problems += [Problem(name, None, "this file is missing.") for name in form.limits if name not in seen]
     return problems
 
 
-def _name_problem(name: str) -> str:
+def _name_problem(name: str, form: _Form) -> str:
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
         return "unsafe name: it points outside of the directory that the zip is unpacked in."
     if "/" in name or "\\" in name:
         return "the files must stand at the top of the zip, not in a folder."
-    return f"unexpected file. Expected: {', '.join(OFFICIAL)}."
+    return f"unexpected file. Expected: {', '.join(form.limits)}."
 
 
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[Problem]:
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, form: _Form) -> list[Problem]:
     name = entry.filename
-    rows, _ = OFFICIAL[name]
-    limit = (rows + 2) * _BYTES_A_LINE
+    limit = form.limits[name]
     if entry.flag_bits & 1:
         return [Problem(name, None, "the file is encrypted.")]
     with archive.open(entry) as file:
         content = file.read(limit + 1)  # whatever size the zip's directory states
     if len(content) > limit:
         return [Problem(name, None, f"too large: expected at most {limit} bytes. Received: more.")]
-    problems = list(_check_content(name, content))
+    problems = list(form.check(name, content))
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS
         problems = [*problems[:_MOST_PROBLEMS], Problem(name, None, f"and {more} more problems in this file.")]

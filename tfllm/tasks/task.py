@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfllm.data.columns import KINDS
 from tfllm.data.examples import Examples
 from tfllm.errors import UserError
+from tfllm.tasks import kinds
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from tfllm.data.batches import Batches
     from tfllm.data.tokenized import TokenizedExamples
+    from tfllm.metrics.grouped import GroupedMetric
+    from tfllm.tasks.kinds import Kind
+    from tfllm.tasks.submission_file import SubmissionFile
     from tfllm.text import Tokenizer
 
 MAX_LENGTH = 128  # tokens that an example is cut to, unless told otherwise
-
-
-@dataclass(frozen=True)
-class Submission:
-    """How the predictions of a benchmark's test splits are handed in.
-
-    Attributes:
-        files: split to file name.
-        values: what is written for class 0, 1, ...; `None` for a number, clipped to the task's range and written with
-            `decimals`.
-        decimals: digits after the point of a number.
-    """
-
-    files: Mapping[str, str]
-    values: tuple[str, ...] | None = None
-    decimals: int = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +35,7 @@ class Task:
 
     Attributes:
         name: for example `"glue/mrpc"`.
-        kind: `"classification"` or `"regression"`.
+        kind: `"classification"`, `"regression"` or `"span"`.
         text_fields: names of the one or two texts of an example.
         read: split to `Examples`; called once a split.
         metrics: names of the official metrics (see `tfllm.metrics`), `main_metric` among them.
@@ -61,6 +48,8 @@ class Task:
         split_aliases: other names of splits, for example MNLI's `"validation"` for `"validation_matched"`.
         licence, source_url, description, citation: for people.
         submission: how test predictions are handed in; `None` where there is no such thing.
+        group_metrics: those of `metrics` that are over groups of examples, by name.
+        strategy: what the kind needs, with options of its own; default: `tfllm.tasks.kinds.get(kind)`.
         baseline: split to the scores of a trivial method, as `score` gives them; `None` where there is none.
 
     Example:
@@ -86,21 +75,17 @@ class Task:
     source_url: str = ""
     description: str = ""
     citation: str = field(default="", repr=False)
-    submission: Submission | None = None
+    submission: SubmissionFile | None = None
+    group_metrics: Mapping[str, GroupedMetric] = field(default_factory=dict, repr=False)
+    strategy: Kind | None = field(default=None, repr=False)
     baseline: Callable[[str], dict] | None = field(default=None, repr=False)
     _examples: dict = field(default_factory=dict, init=False, repr=False)
     _tokenized: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise UserError(f"{self.name}: kind must be one of {', '.join(KINDS)}. Received: {self.kind!r}.")
-        if (self.labels is None) == (self.kind == "classification"):
-            raise UserError(
-                f"{self.name}: a classification has labels, a regression has none. "
-                f"Received: {self.kind}, {self.labels}."
-            )
-        if self.labels is not None and len(self.labels) < 2:
-            raise UserError(f"{self.name}: a classification needs at least two labels. Received: {list(self.labels)}.")
+        if self.strategy is None:
+            object.__setattr__(self, "strategy", kinds.get(self.kind))
+        self.strategy.check(self)
         if self.main_metric not in self.metrics:
             raise UserError(
                 f"{self.name}: main_metric must be one of {', '.join(self.metrics)}. Received: {self.main_metric!r}."
@@ -108,8 +93,8 @@ class Task:
 
     @property
     def num_outputs(self) -> int:
-        """Logits that a model needs: the number of classes, or 1."""
-        return 1 if self.labels is None else len(self.labels)
+        """Logits that a model needs: the number of classes, 1 for a regression, 2 for spans."""
+        return self.strategy.num_outputs(self)
 
     def split(self, name: str) -> str:
         """The split that `name` stands for.
@@ -142,11 +127,9 @@ class Task:
             max_length: longer examples are cut, and counted in `.truncated`.
             cache_dir: where token ids are kept from one run to the next; see `tfllm.data.tokenize`.
         """
-        from tfllm.data.tokenized import tokenize
-
         key = (self.split(split), tokenizer.fingerprint, max_length, cache_dir and os.fspath(cache_dir))
         if key not in self._tokenized:
-            self._tokenized[key] = tokenize(self.examples(split), tokenizer, max_length=max_length, cache_dir=cache_dir)
+            self._tokenized[key] = self.strategy.tokenize(self.examples(split), tokenizer, max_length, cache_dir)
         return self._tokenized[key]
 
     def pipeline(
@@ -154,7 +137,7 @@ class Task:
         split: str,
         tokenizer: Tokenizer,
         batch_size: int = 16,
-        layout: str = "packed",
+        layout: str | None = None,
         shuffle: bool | None = None,
         seed: int = 0,
         max_length: int = MAX_LENGTH,
@@ -169,7 +152,7 @@ class Task:
             split: name of the split.
             tokenizer: the model's tokenizer.
             batch_size: examples an optimizer step, over all replicas.
-            layout: `"packed"`, `"bucketed"` or `"padded"`.
+            layout: `"packed"`, `"bucketed"` or `"padded"`; default: the first that the task's kind allows.
             shuffle: default: `True` for `"train"`, `False` for every other split.
             seed: of the order.
             max_length: tokens that an example is cut to.
@@ -185,7 +168,7 @@ class Task:
         return Batches(
             tokenized,
             batch_size=batch_size,
-            layout=layout,
+            layout=layout or self.strategy.layouts[0],
             max_length=max_length,
             shuffle=shuffle,
             seed=seed,
@@ -206,68 +189,99 @@ class Task:
         *,
         tokenizer: Tokenizer | None = None,
         batch_size: int = 64,
-        layout: str = "packed",
+        layout: str | None = None,
         max_length: int = MAX_LENGTH,
         cache_dir: str | os.PathLike | None = None,
         progress: Callable[[int, int], None] | None = None,
-    ) -> np.ndarray:
-        """The model's logits for every example of a split.
+    ) -> Any:
+        """The model's outputs for every example of a split.
 
         Args:
-            model: a classifier or regressor: `model(x, training=False)` gives `(B, K, C)`.
+            model: with the head of the task's kind; for a class or a number, `model(x, training=False)` gives `(B, K, C)`.
             split: name of the split.
             tokenizer: default: `model.tokenizer`.
             batch_size: examples a step.
-            layout: as in `pipeline`. The logits do not depend on it beyond float rounding.
+            layout: as in `pipeline`; default: the first that the model and the task's kind allow. The outputs do not depend
+                on it beyond float rounding.
             max_length: tokens that an example is cut to, and no more than the model's `config.max_positions`.
             cache_dir: see `tokenized`.
             progress: called with (steps done, steps in all).
 
         Returns:
-            `(N, C)` float32, in the order of `examples(split)`.
+            Logits `(N, C)` float32, in the order of `examples(split)`; for spans `tfllm.tasks.span.Answers`.
 
         Raises:
             UserError: no tokenizer, or a model whose number of outputs is not the task's.
         """
-        from tfllm.tasks.prediction import predict_logits
-
-        tokenizer, max_length = self._model_tokenizer(model, tokenizer), _model_length(model, max_length)
+        tokenizer, max_length = self._model_tokenizer(model, tokenizer), model_length(model, max_length)
         batches = self.pipeline(
             split,
             tokenizer,
             batch_size,
-            layout,
+            model_layout(model, layout, self.strategy.layouts),
             shuffle=False,
             max_length=max_length,
             pooled=getattr(model, "pooled", "first"),
             replicas=1,
             cache_dir=cache_dir,
         )
-        return predict_logits(model, batches, len(self.examples(split)), self.num_outputs, self.name, progress)
+        return self.strategy.predict(self, model, self.split(split), batches, progress)
 
-    def score(self, logits: np.ndarray, labels: np.ndarray, confidence_interval: bool = True) -> dict:
-        """The task's metrics.
+    def score(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        confidence_interval: bool = True,
+        columns: Mapping[str, Sequence] | None = None,
+    ) -> dict:
+        """The task's metrics of classes or numbers; `score_split` has those of every kind.
 
         Args:
             logits: `(N, C)`, or predictions `(N,)`.
             labels: `(N,)`.
             confidence_interval: also give bootstrap intervals.
+            columns: those of the examples, which metrics over groups need.
 
         Returns:
-            `{metric: value, ..., "n": N, "ci95": {metric: [low, high]}, "ci_method": {metric: text}}`.
+            `{metric: value, ..., "n": N, "ci95": {metric: [low, high]}, "ci_method": {metric: text}}`; `n` counts groups
+            where all metrics are over groups.
+
+        Raises:
+            UserError: logits of another width, or a metric over groups without its columns.
         """
         from tfllm import metrics
 
         logits = np.asarray(logits)
         if logits.ndim == 2 and logits.shape[1] != self.num_outputs:
             raise UserError(f"{self.name} has {self.num_outputs} outputs. Received: logits of shape {logits.shape}.")
-        scores = {name: metrics.compute(name, logits, labels) for name in self.metrics}
-        scores["n"] = len(labels)
+        if self.group_metrics and "group" not in (columns or {}):
+            raise UserError(f"{self.name} is scored by groups of examples: give columns=examples(split).columns.")
+        plain = [name for name in self.metrics if name not in self.group_metrics]
+        scores = {
+            name: metrics.compute(name, logits, labels)
+            if name in plain
+            else self.group_metrics[name].compute(logits, labels, columns)
+            for name in self.metrics
+        }
+        scores["n"] = len(labels) if plain else len(set(columns["group"]))
         if confidence_interval:
-            intervals = {name: metrics.bootstrap_ci(name, logits, labels) for name in self.metrics}
+            intervals = {
+                name: metrics.bootstrap_ci(name, logits, labels)
+                if name in plain
+                else self.group_metrics[name].bootstrap_ci(logits, labels, columns)
+                for name in self.metrics
+            }
             scores["ci95"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
             scores["ci_method"] = {name: interval.method for name, interval in intervals.items()}
         return scores
+
+    def score_split(self, outputs: Any, split: str, confidence_interval: bool = True) -> dict:
+        """Scores what `predict` gave for a split with labels; the result is as `score`'s, with more for some kinds."""
+        return self.strategy.score(self, outputs, self.examples(split), confidence_interval)
+
+    def labelled(self, split: str) -> bool:
+        """Whether a split can be trained on and scored."""
+        return self.strategy.labelled(self.examples(split))
 
     def evaluate(self, model, split: str = "validation", *, confidence_interval: bool = True, **options) -> dict:
         """Scores the model on a split with labels.
@@ -286,17 +300,17 @@ class Task:
             UserError: the split has no labels; also as `predict`.
         """
         examples = self.examples(split)
-        if examples.labels is None:
+        if not self.labelled(split):
             raise UserError(
                 f"{self.name}: the split {split!r} has no labels, so it cannot be scored. "
                 "Use write_predictions() for it, or give a split with labels."
             )
-        logits = self.predict(model, split, **options)
+        outputs = self.predict(model, split, **options)
         tokenizer = self._model_tokenizer(model, options.get("tokenizer"))
         tokenized = self.tokenized(
-            split, tokenizer, _model_length(model, options.get("max_length", MAX_LENGTH)), options.get("cache_dir")
+            split, tokenizer, model_length(model, options.get("max_length", MAX_LENGTH)), options.get("cache_dir")
         )
-        scores = self.score(logits, examples.labels, confidence_interval)
+        scores = self.score_split(outputs, split, confidence_interval)
         return {
             **scores,
             "split": self.split(split),
@@ -304,13 +318,11 @@ class Task:
             "skipped": examples.report.skipped,
         }
 
-    def write_predictions(
-        self, logits: np.ndarray, split: str, path: str | os.PathLike, overwrite: bool = False
-    ) -> None:
-        r"""Writes `index<TAB>prediction` lines, in the form that the benchmark wants for its test splits.
+    def write_predictions(self, outputs: Any, split: str, path: str | os.PathLike, overwrite: bool = False) -> None:
+        r"""Writes predictions in the form that the benchmark wants for its test splits; else `index<TAB>prediction` lines.
 
         Args:
-            logits: `(N, C)`, or predictions `(N,)`, for the examples of `split` in their order.
+            outputs: what `predict` gave: logits `(N, C)`, or predictions `(N,)`, for the examples of `split` in their order.
             split: name of the split.
             path: file to write. Its directory must exist.
             overwrite: replace a file that is there.
@@ -318,14 +330,15 @@ class Task:
         Raises:
             UserError: the file is there, or the number of predictions is not that of the examples.
         """
-        from tfllm.tasks.predictions_file import predictions_table, write_new
+        from tfllm.tasks.predictions_file import write_new
+        from tfllm.tasks.submission_file import TsvFile
 
         examples = self.examples(split)
-        if len(logits) != len(examples):
+        if len(outputs) != len(examples):
             raise UserError(
-                f"{self.name}: the split {split!r} has {len(examples)} examples. Received: {len(logits)} predictions."
+                f"{self.name}: the split {split!r} has {len(examples)} examples. Received: {len(outputs)} predictions."
             )
-        write_new(path, predictions_table(self, logits, examples.ids).encode(), overwrite)
+        write_new(path, (self.submission or TsvFile({})).content(self, outputs, examples).encode(), overwrite)
 
     def describe(self) -> dict:
         """A row about the task for people: name, kind, sizes, metric, licence, source."""
@@ -345,16 +358,7 @@ class Task:
                 f"{self.name} has {len(self.text_fields)} texts an example. "
                 f"Received: {len(examples.texts)} ({examples.source})."
             )
-        if self.labels is not None and examples.labels is not None:
-            if examples.labels.dtype.kind != "i" or not 0 <= examples.labels.min() <= examples.labels.max() < len(
-                self.labels
-            ):
-                found = f"{examples.labels.min()} to {examples.labels.max()}"
-                raise UserError(
-                    f"{self.name}: labels must be class numbers from 0 to {len(self.labels) - 1}. Received: {found}."
-                )
-        elif examples.labels is not None:  # whole numbers are fine for a regression
-            examples = replace(examples, labels=examples.labels.astype(np.float32))
+        examples = self.strategy.checked(self, examples)
         expected = self.sizes.get(split, len(examples))
         if len(examples) != expected:
             note = f"the official {split} split has {expected} rows, this source gave {len(examples)}"
@@ -370,10 +374,30 @@ class Task:
         return tokenizer
 
 
-def _model_length(model, max_length: int) -> int:
+def model_length(model, max_length: int) -> int:
     """`max_length`, or the longest sequence that the model has positions for."""
     positions = getattr(getattr(model, "config", None), "max_positions", None)
     return max_length if positions is None else min(max_length, positions)
+
+
+def model_layout(model, layout: str | None = None, allowed: Sequence[str] = ("packed", "bucketed", "padded")) -> str:
+    """`layout`; by default the first of `allowed` that is among the model's `layouts`, if it declares any.
+
+    Raises:
+        UserError: the model or the task does not take rows of that layout.
+    """
+    layouts = getattr(model, "layouts", None)
+    if layouts is not None and layout is not None and layout not in layouts:
+        raise UserError(
+            f"{type(model).__name__} takes layout={' or '.join(layouts)}: one example a row, as its backbone cannot keep "
+            f"several apart. Received: layout={layout!r}."
+        )
+    if layout is not None and layout not in allowed:
+        raise UserError(
+            f"This task takes layout={' or '.join(allowed)}: its answer is looked for in a row of its own. "
+            f"Received: layout={layout!r}."
+        )
+    return layout or next(name for name in layouts or allowed if name in allowed)
 
 
 def _current_replicas() -> int:

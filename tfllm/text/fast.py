@@ -78,6 +78,12 @@ class FastTokenizer(Tokenizer):
             raise CheckpointError(f"the tokenizer cannot encode this text: {error}.") from None
         return flatten([encoding.ids for encoding in encodings])
 
+    def encode_with_offsets(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        offsets = [np.array(encoding.offsets, np.int32).reshape(-1, 2) for encoding in encodings]
+        ids, lengths = flatten([encoding.ids for encoding in encodings])
+        return ids, lengths, np.concatenate([np.zeros((0, 2), np.int32), *offsets])
+
     def _identity(self) -> bytes:
         return self.backend.to_str().encode()
 

@@ -11,14 +11,14 @@ from tfllm.text.tokenizer import Tokenizer
 
 
 def load(directory: str | os.PathLike) -> Tokenizer:
-    """Loads the tokenizer of a Hugging Face directory.
+    """Loads the tokenizer of a Hugging Face directory, or that within a GGUF file.
 
     The first of these that is there is read, with the options and special tokens that tokenizer_config.json,
     special_tokens_map.json and added_tokens.json declare: tokenizer.json; vocab.txt (WordPiece); vocab.json with
     merges.txt (byte-level BPE); a SentencePiece model. No code of the directory is run.
 
     Args:
-        directory: path of the directory.
+        directory: path of the directory, or of a GGUF file.
 
     Returns:
         A `Tokenizer`.
@@ -31,6 +31,11 @@ def load(directory: str | os.PathLike) -> Tokenizer:
         >>> tokenizer.decode(tokenizer.encode("Hello there"))
         'hello there'
     """
+    if os.path.isfile(directory) and os.fspath(directory).endswith(".gguf"):
+        from tfllm.checkpoints import GGUFFile
+        from tfllm.text.gguf_tokenizer import read_gguf_tokenizer
+
+        return read_gguf_tokenizer(GGUFFile(directory))
     files = names.read_files(directory)
     try:
         return from_files(files)

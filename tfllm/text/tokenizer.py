@@ -172,6 +172,24 @@ class Tokenizer(abc.ABC):
                 encoded = [self._cut(*text, kept) for text, kept in zip(encoded, keep)]
         return Encodings(*layout.assemble(encoded, self.has_type_ids), truncated)
 
+    def encode_with_offsets(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids of N texts without special tokens, and which characters of its text each token comes from.
+
+        Args:
+            texts: N strings.
+
+        Returns:
+            flat ids int32, the number of each text's tokens int64 `(N,)`, and flat int32 `(tokens, 2)`: the first character
+            and the one after the last, counted in code points.
+
+        Raises:
+            UserError: this tokenizer does not keep track of characters.
+        """
+        raise UserError(
+            f"Offsets of tokens need a tokenizer that keeps track of characters. Received: {type(self).__name__}, which "
+            "does not. Give a checkpoint with a tokenizer.json or a vocab.txt."
+        )
+
     def room(self, max_length: int, num_specials: int) -> int:
         """How many tokens `max_length` leaves beside the special ones.
 

@@ -18,7 +18,8 @@ def resolve_model(name: str) -> str:
     """
     if not name:
         raise UserError(
-            "model is missing: give a Hugging Face directory or handle, or --model=demo for the packaged MiniLM."
+            "model is missing: give a Hugging Face directory or handle, a KerasHub preset (its directory, or kerashub:NAME), "
+            "or --model=demo for the packaged MiniLM."
         )
     if name != "demo":
         return name

@@ -24,7 +24,10 @@ class FinetuneConfig(Options):
         1
     """
 
-    model: str = option("", "Hugging Face directory or handle to start from; `demo` is the packaged MiniLM.")
+    model: str = option(
+        "",
+        "Hugging Face directory or handle to start from, a KerasHub preset's directory, or kerashub:NAME; `demo` is the packaged MiniLM.",
+    )
     task: str = option("", "Name of the task, as `tfllm tasks` lists them.")
     data_dir: str | None = option(None, "Directory with the task's original files.")
     fresh_head: bool = option(False, "Start the classifier anew even if the checkpoint has one.")
@@ -58,7 +61,11 @@ class FinetuneConfig(Options):
     strategy: str = option("auto", "Where to train: auto, cpu (no GPU), or mirrored over the visible devices.")
 
     max_length: int = option(128, "Tokens an example; longer ones are cut, counted and reported.", minimum=3)
-    layout: str = option("packed", "How examples become rows.", choices=("packed", "bucketed", "padded"))
+    layout: str | None = option(
+        None,
+        "How examples become rows; default: as suits task and model best.",
+        choices=("packed", "bucketed", "padded"),
+    )
     cache_dir: str | None = option(None, "Directory where tokenised data are kept between runs.")
 
     seed: int = option(

@@ -61,7 +61,11 @@ evaluations on {{ results.selection_split }}, so the score there leans to the fa
 ```python
 import tfllm
 
+{% if results.model.format == "KerasHub" -%}
+model = tfllm.from_keras_hub("model")    # the directory beside this file, a KerasHub preset
+{%- else -%}
 model = tfllm.load("model")    # the directory beside this file; transformers opens it too
+{%- endif %}
 ```
 
 Made with {{ results.versions.items() | map("join", " ") | join(", ") }}, on {{ results.machine.cores }} cores

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -19,7 +21,7 @@ class AdamW(keras.optimizers.AdamW):
     What differs:
       - gradients are summed over replicas first and clipped then, so that `global_clipnorm` clips the norm of the global gradient
         (Keras clips each replica's own); sparse gradients are made dense first, so that a token that occurs twice counts rightly;
-      - the update is TensorFlow's fused kernel, one pass over the memory instead of ten;
+      - the update is compiled: clipping, decay and Adam are one pass over the memory instead of ten;
       - no weight decay on vectors: norms' scales and all biases;
       - `layer_decay` (Clark et al., 2020, as ELECTRA fine-tunes): each block's learning rate is `layer_decay` times that of the
         block above it, with the embeddings below the first block and the head above the last.
@@ -49,6 +51,9 @@ class AdamW(keras.optimizers.AdamW):
         super().build(variables)
         scales = layer_scales([variable.path for variable in variables], self.layer_decay)
         self._scales = {self._var_key(variable): scale for variable, scale in zip(variables, scales)}
+        # By name too: an attention's bias is a matrix where it is shaped by heads, as KerasHub's are.
+        self._programs = {}
+        self._decaying = {self._var_key(v) for v in variables if len(v.shape) > 1 and v.name != "bias"}
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         native = [
@@ -68,14 +73,66 @@ class AdamW(keras.optimizers.AdamW):
         return super()._all_reduce_sum_gradients(grads_and_vars)
 
     def _apply_weight_decay(self, variables):
-        return  # part of update_step
+        return  # part of the update
+
+    def _clip_gradients(self, grads):
+        return (
+            grads if self.global_clipnorm else super()._clip_gradients(grads)
+        )  # by the global norm: part of the update
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        learning_rate, factor = tf.convert_to_tensor(learning_rate), tf.constant(1.0)
+        if self.global_clipnorm:
+            factor = tf.minimum(
+                1.0, self.global_clipnorm / tf.linalg.global_norm([tf.cast(g, "float32") for g in grads])
+            )
+        if self._distribution_strategy.num_replicas_in_sync > 1:
+            grads = [grad * tf.cast(factor, grad.dtype) for grad in grads]
+            return super()._backend_update_step(grads, trainable_variables, learning_rate)
+        for members in _halves(trainable_variables):
+            variables = [trainable_variables[i] for i in members]
+            key = tuple(self._var_key(variable) for variable in variables)
+            if key not in self._programs:
+                self._programs[key] = self._program(variables)
+            self._programs[key]([grads[i] for i in members], factor, learning_rate, self.iterations + 1)
+
+    def _program(self, variables) -> Callable:
+        """The update of some variables, compiled: clipping, decay and Adam in one pass over each variable's memory."""
+        slots = [self._get_variable_index(variable) for variable in variables]
+        momentums, velocities = ([slot[i].value for i in slots] for slot in (self._momentums, self._velocities))
+
+        @tf.function(jit_compile=True)
+        def program(grads, factor, learning_rate, step):
+            for variable, momentum, velocity, grad in zip(variables, momentums, velocities, grads):
+                dtype = variable.dtype
+                rate, decay = self._rates(variable, learning_rate)
+                power = tf.cast(step, dtype)
+                beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+                grad = tf.cast(grad, dtype) * tf.cast(factor, dtype)
+                m = momentum + (grad - momentum) * (1 - beta_1)
+                v = velocity + (tf.square(grad) - velocity) * (1 - beta_2)
+                momentum.assign(m)
+                velocity.assign(v)
+                size = rate * tf.sqrt(1 - tf.pow(beta_2, power)) / (1 - tf.pow(beta_1, power))
+                kept = variable.value if decay is None else variable.value * decay
+                variable.value.assign(kept - size * m / (tf.sqrt(v) + self.epsilon))
+
+        return program
+
+    def _rates(self, variable, learning_rate):
+        """The variable's own learning rate, and the factor of its decay (`None` for none)."""
+        dtype = variable.dtype
+        rate = tf.cast(learning_rate, dtype) * tf.cast(self._scales[self._var_key(variable)], dtype)
+        decays = self.weight_decay and self._var_key(variable) in self._decaying
+        return rate, (1 - tf.cast(self.weight_decay, dtype) * rate) if decays else None
 
     def update_step(self, gradient, variable, learning_rate):
+        # On several replicas, where a program of its own cannot be compiled.
         dtype = variable.dtype
-        learning_rate = tf.cast(learning_rate, dtype) * tf.cast(self._scales[self._var_key(variable)], dtype)
-        if self.weight_decay and len(variable.shape) > 1:
+        learning_rate, decay = self._rates(variable, learning_rate)
+        if decay is not None:
             # A product that replaces the variable: two passes over its memory, where assign_sub of a product makes five.
-            variable.assign(variable * (1 - tf.cast(self.weight_decay, dtype) * learning_rate))
+            variable.assign(variable * decay)
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -95,6 +152,16 @@ class AdamW(keras.optimizers.AdamW):
         return {**super().get_config(), "layer_decay": self.layer_decay}
 
 
+def _halves(variables) -> list[list[int]]:
+    """Positions of the variables in two groups of about the same size, whose updates run side by side."""
+    halves, sizes = ([], []), [0, 0]
+    for i in sorted(range(len(variables)), key=lambda i: -math.prod(variables[i].shape)):
+        smaller = sizes.index(min(sizes))
+        halves[smaller].append(i)
+        sizes[smaller] += math.prod(variables[i].shape)
+    return [sorted(half) for half in halves if half]
+
+
 def layer_scales(paths: list[str], decay: float | None) -> list[float]:
     """Learning-rate factor of each variable: `decay ** (layers above it)`.
 
@@ -108,6 +175,11 @@ def layer_scales(paths: list[str], decay: float | None) -> list[float]:
     if decay is None:
         return [1.0] * len(paths)
     blocks = [re.search(r"(?:^|/)block_(\d+)/", path) for path in paths]
+    if not any(blocks):
+        raise UserError(
+            "layer_decay needs a model whose variables say which layer they are of (block_0/, block_1/ ...), as tfllm's own do. "
+            f"Received: variables such as {', '.join(paths[:3])}. Leave layer_decay out."
+        )
     top = max((int(match.group(1)) for match in blocks if match), default=-1) + 2
     depth = [
         int(match.group(1)) + 1 if match else 0 if re.search(r"(?:^|/)embedding/", path) else top

@@ -24,9 +24,10 @@ class RunDirectory:
     | `results.json` | `"status"`: `"running"`, `"ok"` or `"failed"` (with `"error"`), and at the end all figures |
     | `metrics.jsonl` | metrics by step |
     | `tensorboard/` | the same as TensorBoard events |
-    | `model/` | the best model, as a Hugging Face directory |
+    | `model/` | the best model, as a Hugging Face directory, or as a KerasHub preset where it came from one |
     | `best.weights.h5` | while training, and after a failure: the best weights so far |
     | `<split>_predictions.tsv` | id, label, prediction and probabilities |
+    | `<split>_predictions.json`, `<split>_nbest.json`, `<split>_null_odds.json` | for spans: as SQuAD's scorer reads them |
     | `learning_curve.png` | loss and score by step |
     | `README.md` | the model card |
     | `seed-<n>/` | with `seeds` > 1: a run directory for each seed |
@@ -53,7 +54,7 @@ class RunDirectory:
         "learning_curve.png",
         "README.md",
     )
-    _PATTERNS = ("*_predictions.tsv", "partial-*", "seed-*")
+    _PATTERNS = ("*_predictions.tsv", "*_predictions.json", "*_nbest.json", "*_null_odds.json", "partial-*", "seed-*")
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
         self.path = Path(path)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import keras
 import tensorflow as tf
 
 import tfllm
+from tfllm.checkpoints.kerashub import preset_of
 from tfllm.errors import UserError
 from tfllm.tasks import Task
+from tfllm.tasks.prediction_rows import to_tsv
+from tfllm.tasks.task import model_layout, model_length
 from tfllm.training.callbacks.best_checkpoint import BestCheckpoint
 from tfllm.training.callbacks.early_stopping import EarlyStopping
 from tfllm.training.callbacks.evaluate import Evaluate
@@ -27,7 +31,6 @@ from tfllm.training.learning_curve import plot_learning_curve
 from tfllm.training.machine import machine, versions
 from tfllm.training.model_card import base_name, model_card
 from tfllm.training.optimizers import optimizer
-from tfllm.training.predictions import prediction_rows, to_tsv
 from tfllm.training.run_directory import RunDirectory, default_run_dir
 from tfllm.training.strategies import strategy
 
@@ -110,14 +113,15 @@ class Trainer:
         config = self.config
         self._strategy = strategy(config.strategy)
         for split in ("train", *self._splits["validation"]):
-            if self.task.examples(split).labels is None:
+            if not self.task.labelled(split):
                 raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
         for split in self._test_splits:
             self.task.examples(split)  # a missing file is told before training, not after it
         with self._strategy.scope():
-            self.model = self._given_model or load_classifier(config, self.task)
-        self._max_length = min(config.max_length, self.model.config.max_positions)
-        self._reading = {"max_length": self._max_length, "layout": config.layout, "cache_dir": config.cache_dir}
+            self.model = self._given_model or load_model(config, self.task)
+        self._max_length = model_length(self.model, config.max_length)
+        layout = model_layout(self.model, config.layout, self.task.strategy.layouts)
+        self._reading = {"max_length": self._max_length, "layout": layout, "cache_dir": config.cache_dir}
         self._batches = self.task.pipeline(
             "train",
             self.model.tokenizer,
@@ -186,16 +190,19 @@ class Trainer:
 
     def _score(self, run: RunDirectory) -> dict:
         """Scores the model, which has its best weights now, and writes model, predictions and picture."""
-        tfllm.save(self.model, run / "model")
+        # A model from elsewhere is written in the form that it came in.
+        save = getattr(self.model, "save_to_preset", None) or functools.partial(tfllm.save, self.model)
+        save(run / "model")
         (run / "best.weights.h5").unlink()  # model/ holds the same weights
         scores, truncated = {}, {"train": int(self._batches.tokenized.truncated)}
         for split in self._splits["validation"] + self._test_splits:
             examples = self.task.examples(split)
-            logits = self.task.predict(self.model, split, **self._reading)
-            rows = prediction_rows(examples.ids, logits, label_names=self.task.labels, labels=examples.labels)
-            run.write_text(f"{split}_predictions.tsv", to_tsv(rows))
-            if examples.labels is not None:
-                scores[split] = self.task.score(logits, examples.labels)
+            outputs, kind = self.task.predict(self.model, split, **self._reading), self.task.strategy
+            run.write_text(f"{split}_predictions.tsv", to_tsv(kind.rows(self.task, outputs, examples)))
+            for name, content in kind.files(self.task, outputs, examples).items():
+                run.write_text(f"{split}_{name}", content)
+            if self.task.labelled(split):
+                scores[split] = self.task.score_split(outputs, split)
             truncated[split] = int(
                 self.task.tokenized(split, self.model.tokenizer, self._max_length, self.config.cache_dir).truncated
             )
@@ -214,10 +221,18 @@ class Trainer:
         model, checkpoint = self.model, self.model.checkpoint or {}
         splits = ["train", *self._splits["validation"]]
         return {
-            "task": {"name": self.task.name, "version": self.task.version, "main_metric": self.task.main_metric},
+            "task": {
+                "name": self.task.name,
+                "version": self.task.version,
+                "kind": self.task.kind,
+                "metrics": self.task.metrics,
+                "main_metric": self.task.main_metric,
+                "labels": self.task.labels,
+            },
             "model": {
                 "base": base_name(self.config.model) if self.config.model else type(model).__name__,
                 "family": checkpoint.get("family"),
+                "format": getattr(model, "checkpoint_format", "Hugging Face"),
                 "parameters": model.count_params(),
                 "freshly_initialised": checkpoint.get("fresh", []),
             },
@@ -232,16 +247,25 @@ class Trainer:
         }
 
 
-def load_classifier(config: FinetuneConfig, task: Task) -> keras.Model:
-    """The configuration's checkpoint with a head for the task."""
-    model = tfllm.load(
-        resolve_model(config.model),
-        head="classifier",
-        num_labels=task.num_outputs,
-        regression=task.kind == "regression",
-        label_names=task.labels,
+def load_model(config: FinetuneConfig, task: Task) -> keras.Model:
+    """The configuration's checkpoint, or KerasHub preset, with a head for the task.
+
+    Raises:
+        UserError: a preset for a task that needs another head than a classifier, or no tokenizer beside the weights.
+    """
+    name, kind = resolve_model(config.model), task.strategy
+    preset = preset_of(name)
+    if preset is not None and kind.head != "classifier":
+        raise UserError(
+            f"{task.name} needs a {kind.head}, and a KerasHub preset is loaded as a classifier only. "
+            f"Received: {config.model}. Give a Hugging Face directory."
+        )
+    model = (tfllm.load if preset is None else tfllm.from_keras_hub)(
+        name if preset is None else preset,
+        head=kind.head,
         fresh_head=config.fresh_head,
         dtype=config.dtype,
+        **kind.head_options(task),
     )
     if model.tokenizer is None:
         raise UserError(f"fine-tuning needs a tokenizer beside the weights. Received: {config.model}, which has none.")

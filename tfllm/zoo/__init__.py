@@ -5,7 +5,45 @@ from __future__ import annotations
 import importlib
 
 # Modules of this package, one a family, by the `model_type` that their checkpoints carry.
-_MODULES = {"bert": "bert", "distilbert": "distilbert", "gpt2": "gpt2", "llama": "llama", "roberta": "roberta"}
+_MODULES = {
+    name: name.replace("-", "_")
+    for name in (
+        "albert",
+        "bart",
+        "bert",
+        "bloom",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "gpt2",
+        "gpt_neox",
+        "llama",
+        "m2m_100",
+        "marian",
+        "mbart",
+        "mistral",
+        "mixtral",
+        "modernbert",
+        "mpnet",
+        "mt5",
+        "olmo2",
+        "opt",
+        "pegasus",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "qwen3_moe",
+        "roberta",
+        "smollm3",
+        "stablelm",
+        "starcoder2",
+        "t5",
+        "xlm-roberta",
+    )
+}
 
 __all__ = ["families", "get", "load", "save"]
 

@@ -5,22 +5,25 @@ from tfllm.zoo.family import ACTIVATIONS, Family, Field, Head
 
 LAYER = "{base}encoder.layer.{i}."
 
-# Shared with the families that keep BERT's names for the stack.
-STACK = [
+# Shared with the families that keep BERT's names.
+EMBEDDINGS = [
     *embedding("embedding/token", "{base}embeddings.word_embeddings"),
     *embedding("embedding/position", "{base}embeddings.position_embeddings"),
     *embedding("embedding/type", "{base}embeddings.token_type_embeddings"),
     *norm("embedding/norm", "{base}embeddings.LayerNorm"),
-    *dense("block_{i}/attention/query", LAYER + "attention.self.query"),
-    *dense("block_{i}/attention/key", LAYER + "attention.self.key"),
-    *dense("block_{i}/attention/value", LAYER + "attention.self.value"),
-    *dense("block_{i}/attention/output", LAYER + "attention.output.dense"),
-    *norm("block_{i}/attention_norm", LAYER + "attention.output.LayerNorm"),
-    *dense("block_{i}/feed_forward/up", LAYER + "intermediate.dense"),
-    *dense("block_{i}/feed_forward/down", LAYER + "output.dense"),
-    *norm("block_{i}/feed_forward_norm", LAYER + "output.LayerNorm"),
 ]
-POOLER = dense("pooler", "{base}pooler.dense")
+STACK = [
+    *EMBEDDINGS,
+    *dense("encoder/block_{i}/attention/query", LAYER + "attention.self.query"),
+    *dense("encoder/block_{i}/attention/key", LAYER + "attention.self.key"),
+    *dense("encoder/block_{i}/attention/value", LAYER + "attention.self.value"),
+    *dense("encoder/block_{i}/attention/output", LAYER + "attention.output.dense"),
+    *norm("encoder/block_{i}/attention_norm", LAYER + "attention.output.LayerNorm"),
+    *dense("encoder/block_{i}/feed_forward/up", LAYER + "intermediate.dense"),
+    *dense("encoder/block_{i}/feed_forward/down", LAYER + "output.dense"),
+    *norm("encoder/block_{i}/feed_forward_norm", LAYER + "output.LayerNorm"),
+]
+POOLER = dense("pooler", "{base}pooler.dense", shared=True)
 FIELDS = [
     Field("vocab_size", "vocab_size", 30522),
     Field("hidden_size", "hidden_size", 768),
@@ -64,6 +67,7 @@ FAMILY = Family(
         Head("classifier", ("BertForSequenceClassification",), [*POOLER, *dense("classifier", "classifier")]),
         Head("token_classifier", ("BertForTokenClassification",), dense("classifier", "classifier")),
         Head("span_predictor", ("BertForQuestionAnswering",), dense("classifier", "qa_outputs")),
+        Head("multiple_choice", ("BertForMultipleChoice",), [*POOLER, *dense("classifier", "classifier")]),
         Head(
             "masked_lm",
             ("BertForMaskedLM", "BertForPreTraining"),

@@ -27,6 +27,18 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 
+# Kinds of heads and the models that have them.
+HEAD_CLASSES = {
+    "masked_lm": "MaskedLM",
+    "causal_lm": "CausalLM",
+    "seq2seq_lm": "Seq2SeqLM",
+    "discriminator": "ReplacedTokenDetector",
+    "classifier": "SequenceClassifier",
+    "token_classifier": "TokenClassifier",
+    "span_predictor": "SpanPredictor",
+    "multiple_choice": "MultipleChoice",
+}
+
 _MISSING = object()
 
 
@@ -61,8 +73,6 @@ class Field:
         return self.values[value]
 
     def write(self, hf_config: dict[str, Any], value: Any) -> None:
-        if self.read(hf_config) == value and any(_get(hf_config, key) is not _MISSING for key in self.keys):
-            return  # theirs may say the same in other words: leave them
         if self.values is not None:
             value = next(theirs for theirs, ours in self.values.items() if ours == value)
         present = [key for key in self.keys if _get(hf_config, key) is not _MISSING]
@@ -84,7 +94,7 @@ class Head:
     """A model class and the tensors that it has beyond the backbone.
 
     Args:
-        kind: `"backbone"`, `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"` or `"causal_lm"`.
+        kind: `"backbone"` or a key of `HEAD_CLASSES`.
         architectures: names in `config.json`'s `architectures`; the first is written for a head that was not in the directory.
         rules: the head's part of the weight table.
         base: prefix of the backbone's tensors in such a directory, where it is not the family's.
@@ -105,13 +115,7 @@ class Head:
         """The class; `None` for the bare backbone, which the config decides."""
         from tfllm import models  # imports TensorFlow: a table of families needs none
 
-        return {
-            "classifier": models.SequenceClassifier,
-            "token_classifier": models.TokenClassifier,
-            "span_predictor": models.SpanPredictor,
-            "masked_lm": models.MaskedLM,
-            "causal_lm": models.CausalLM,
-        }.get(self.kind)
+        return None if self.kind == "backbone" else getattr(models, HEAD_CLASSES[self.kind])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Family:
         backbone: weight table of the backbone.
         heads: what its directories can hold.
         buffers: patterns of tensors that are no weights (precomputed masks, position numbers): kept and written back.
+        repeated: tensors of the backbone that repeat a variable, as a head's `aliases`; their names may have a `{base}`.
     """
 
     name: str
@@ -137,6 +142,13 @@ class Family:
     heads: Sequence[Head]
     required: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     buffers: tuple[str, ...] = ()
+    repeated: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def aliases(self, head: Head) -> dict[str, str]:
+        """Every tensor that may repeat a variable of a model with that head: its name to our path."""
+        bases = {head.base if head.base is not None else self.base, self.base, ""}
+        repeated = {name.format(base=base): ours for name, ours in self.repeated.items() for base in bases}
+        return {**repeated, **head.aliases}
 
     def head(self, kind: str) -> Head:
         """The head of that kind.
@@ -177,8 +189,12 @@ class Family:
     def write_config(self, config: TransformerConfig, hf_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A `TransformerConfig` to `config.json`, on top of the one it was read from."""
         result = json.loads(json.dumps(dict(hf_config))) if hf_config else {"model_type": self.name}
+        said = self.read_config(hf_config) if hf_config else None
         for field in self.fields:
-            field.write(result, getattr(config, field.ours))
+            value = getattr(config, field.ours)
+            # What theirs says already, in these words or in others, is left as it is.
+            if said is None or getattr(said, field.ours) != value:
+                field.write(result, value)
         return result
 
     def is_buffer(self, name: str) -> bool:

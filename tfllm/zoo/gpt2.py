@@ -4,7 +4,7 @@ from tfllm.checkpoints import Rule, SplitColumns, dense, embedding, norm
 from tfllm.zoo.family import ACTIVATIONS, Family, Field, Head
 
 _LAYER = "{base}h.{i}."
-_QKV = tuple(f"block_{{i}}/attention/{part}" for part in ("query", "key", "value"))
+_QKV = tuple(f"decoder/block_{{i}}/attention/{part}" for part in ("query", "key", "value"))
 
 
 def _conv1d(ours: str, theirs: str) -> list[Rule]:
@@ -59,14 +59,14 @@ FAMILY = Family(
     backbone=[
         *embedding("embedding/token", "{base}wte"),
         *embedding("embedding/position", "{base}wpe"),
-        *norm("block_{i}/attention_norm", _LAYER + "ln_1"),
+        *norm("decoder/block_{i}/attention_norm", _LAYER + "ln_1"),
         Rule(tuple(f"{path}/kernel" for path in _QKV), _LAYER + "attn.c_attn.weight", SplitColumns(3)),
         Rule(tuple(f"{path}/bias" for path in _QKV), _LAYER + "attn.c_attn.bias", SplitColumns(3)),
-        *_conv1d("block_{i}/attention/output", _LAYER + "attn.c_proj"),
-        *norm("block_{i}/feed_forward_norm", _LAYER + "ln_2"),
-        *_conv1d("block_{i}/feed_forward/up", _LAYER + "mlp.c_fc"),
-        *_conv1d("block_{i}/feed_forward/down", _LAYER + "mlp.c_proj"),
-        *norm("final_norm", "{base}ln_f"),
+        *_conv1d("decoder/block_{i}/attention/output", _LAYER + "attn.c_proj"),
+        *norm("decoder/block_{i}/feed_forward_norm", _LAYER + "ln_2"),
+        *_conv1d("decoder/block_{i}/feed_forward/up", _LAYER + "mlp.c_fc"),
+        *_conv1d("decoder/block_{i}/feed_forward/down", _LAYER + "mlp.c_proj"),
+        *norm("decoder/final_norm", "{base}ln_f"),
     ],
     heads=[
         Head("backbone", ("GPT2Model",)),

@@ -1,4 +1,4 @@
-"""`load`: a Hugging Face directory to a `keras.Model`."""
+"""`load`: a checkpoint to a `keras.Model`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import functools
 import logging
 import os
 import re
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from tfllm import models, zoo
-from tfllm.checkpoints import Rule, TensorFiles, read_config, resolve_directory
+from tfllm.checkpoints import Checkpoint, MappedTensors, Rule, open_checkpoint
+from tfllm.config import TransformerConfig
 from tfllm.errors import CheckpointError, UserError
 from tfllm.layers.initializers import WeightInitializer, zero_weights
 from tfllm.zoo.family import Family, Head
+from tfllm.zoo.variable_memory import VariableMemory
 
 _log = logging.getLogger("tfllm")
+TOKEN_TABLE = "embedding/token/embeddings"
 
 
 def load(
@@ -34,7 +38,8 @@ def load(
     """Loads a checkpoint.
 
     Args:
-        path_or_handle: a Hugging Face directory, or a hub handle `owner/name[@revision]`.
+        path_or_handle: a Hugging Face directory (safetensors, or PyTorch's `.bin` files, which are read without running what they
+            say), a GGUF file or a directory with just one, or a hub handle `owner/name[@revision]`.
         head: `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"`, `"causal_lm"` or `"backbone"`;
             default: the one that the directory's `architectures` names.
         num_labels: outputs of a classifier; default: what the directory says, or 2.
@@ -56,15 +61,15 @@ def load(
         >>> model = load("path/to/bert", head="classifier", num_labels=3)          # doctest: +SKIP
         >>> model.fit(...)                                                         # doctest: +SKIP
     """
-    directory = resolve_directory(path_or_handle)
-    hf_config = read_config(directory)
+    opened = open_checkpoint(path_or_handle)
+    hf_config, tensors = opened.config, opened.tensors
     family = zoo.get(hf_config.get("model_type"))
     architecture = (hf_config.get("architectures") or [None])[0]
     held = family.head_of(architecture) if architecture else None
     if head is None:
         if held is None:
             raise CheckpointError(
-                f"{directory}: architectures={hf_config.get('architectures')!r} names no head of {family.name} that is known "
+                f"{opened.path}: architectures={hf_config.get('architectures')!r} names no head of {family.name} that is known "
                 f"({[name for h in family.heads for name in h.architectures]}). Give head=... "
             )
         wanted = held
@@ -72,10 +77,11 @@ def load(
         wanted = family.head(head)
     same_head = held is wanted and not fresh_head
     config = family.read_config(hf_config)
+    config = _untie_if_different(config, tensors, family, wanted)
     options = _head_options(wanted, hf_config, num_labels, regression, label_names, same_head)
-    tensors = TensorFiles(directory)
 
-    with zero_weights():
+    memory = VariableMemory()
+    with zero_weights(memory.zeros):
         model = _make(config, wanted, family, options, dtype)
     model.checkpoint = {
         "family": family.name,
@@ -83,12 +89,27 @@ def load(
         "architecture": architecture if same_head else wanted.architectures[0],
         "hf_config": _labelled_config(hf_config, options, same_head),
     }
-    _fill(model, tensors, family, wanted, same_head)
+    _fill(model, tensors, family, wanted, same_head, functools.partial(memory.write, release=tensors.release))
     if tokenizer:
-        model.tokenizer = _tokenizer(directory)
+        model.tokenizer = _tokenizer(opened)
         if model.tokenizer is not None:
             model.tokenizer.pooled = model.pooled
     return model
+
+
+def _untie_if_different(
+    config: TransformerConfig, tensors: MappedTensors, family: Family, head: Head
+) -> TransformerConfig:
+    """Some files (T5's) hold a language-model head of its own although their config says it is tied: the file is right."""
+    heads = [name for name, path in head.aliases.items() if path == TOKEN_TABLE and name in tensors]
+    if not config.tie_embeddings or not heads:
+        return config
+    base = find_base(tensors, family, head, config)
+    table = next(rule.expand(config, base)[0].theirs for rule in family.backbone if rule.ours == (TOKEN_TABLE,))
+    if table not in tensors or tensors.equal(tensors[table], tensors[heads[0]]):
+        return config
+    _log.info("%s: %s differs from %s, so they are not tied", tensors.path, heads[0], table)
+    return config.replace(tie_embeddings=False)
 
 
 def _head_options(head: Head, hf_config: dict, num_labels, regression, label_names, same_head: bool) -> dict:
@@ -138,6 +159,8 @@ def _make(config, head: Head, family: Family, options: dict, dtype) -> models.Tr
     arguments = {key: value for key, value in options.items() if key != "label_names"}
     if head.model_class is not None:
         return head.model_class(config, dtype=dtype, **arguments)
+    if config.is_encoder_decoder:
+        return models.EncoderDecoder(config, dtype=dtype)
     if config.causal:
         return models.Decoder(config, dtype=dtype)
     with_pooler = any(path.startswith("pooler/") for rule in head.rules for path in rule.ours)
@@ -166,12 +189,15 @@ class _Problems:
             raise CheckpointError(f"{directory} does not hold what its config.json says. " + ". ".join(parts) + ".")
 
 
-def _fill(model: models.TransformerModel, tensors: TensorFiles, family: Family, head: Head, same_head: bool) -> None:
+def _fill(
+    model: models.TransformerModel, tensors: MappedTensors, family: Family, head: Head, same_head: bool, write: Callable
+) -> None:
     """Assigns every variable from its tensor, and accounts for every tensor."""
     variables = model.named_weights()
-    base = find_base(tensors, family, head, model.config.num_layers)
+    base = find_base(tensors, family, head, model.config)
     used: dict[str, str] = {}
     fresh: list[str] = []
+    absent: list[str] = []
     dtypes: dict[str, str] = {}
     problems = _Problems()
     for rule, is_head_rule in active_rules(family, head, model, base):
@@ -179,35 +205,43 @@ def _fill(model: models.TransformerModel, tensors: TensorFiles, family: Family, 
         if name is None:
             if is_head_rule and not same_head:
                 fresh.extend(rule.ours)
+            elif rule.optional:
+                absent.append(rule.theirs)
             else:
                 problems.missing.append(rule.theirs)
             continue
         used[name] = rule.theirs
-        if is_head_rule and not same_head and not _carries_over(rule):
+        if is_head_rule and not same_head and not rule.shared:
             fresh.extend(rule.ours)
             continue
-        dtypes[rule.theirs] = str(tensors[name].dtype)
-        _assign(rule, tensors[name], [variables[path] for path in rule.ours], name, problems)
-        tensors.release(name)
+        tensor = tensors[name]
+        dtypes[rule.theirs] = str(tensor.dtype)
+        _assign(rule, tensor, [variables[path] for path in rule.ours], model.config, name, write, problems)
     carried = _account_for_rest(tensors, used, variables, family, head, same_head, problems)
-    problems.check(tensors.directory)
+    problems.check(tensors.path)
     for path in fresh:
         if len(variables[path].shape) > 1:
             variables[path].assign(
                 WeightInitializer(stddev=model.config.initializer_range)(variables[path].shape, variables[path].dtype)
             )
     unused = sorted(set(tensors) - set(used) - set(carried))
-    model.carried_tensors = {name: np.array(tensors[name]) for name in carried}
-    model.checkpoint = {**model.checkpoint, "dtypes": dtypes, "fresh": sorted(fresh), "unused": unused}
+    aliases = family.aliases(head)
+    model.carried_tensors = {
+        # Of a tensor that repeats a variable only the type is needed: the variable is written in its place.
+        name: np.zeros(0, tensors[name].dtype) if aliases.get(name) in variables else np.array(tensors[name])
+        for name in carried
+    }
+    model.checkpoint = {
+        **model.checkpoint,
+        "dtypes": dtypes,
+        "fresh": sorted(fresh),
+        "absent": absent,
+        "unused": unused,
+    }
     if fresh:
-        _log.warning("%s: freshly initialised, to be trained: %s", tensors.directory, ", ".join(sorted(fresh)))
+        _log.warning("%s: freshly initialised, to be trained: %s", tensors.path, ", ".join(sorted(fresh)))
     if unused:
-        _log.info("%s: not used by this head: %s", tensors.directory, ", ".join(unused))
-
-
-def _carries_over(rule: Rule) -> bool:
-    """A backbone's pooler serves as the classifier's, whatever the directory's head; the heads' own tensors do not."""
-    return any(path.startswith(("pooler/", "transform", "lm_")) for path in rule.ours)
+        _log.info("%s: not used by this head: %s", tensors.path, ", ".join(unused))
 
 
 def active_rules(family: Family, head: Head, model: models.TransformerModel, base: str) -> list[tuple[Rule, bool]]:
@@ -217,7 +251,7 @@ def active_rules(family: Family, head: Head, model: models.TransformerModel, bas
         (expanded, is_head_rule)
         for table, is_head_rule in ((family.backbone, False), (head.rules, True))
         for rule in table
-        for expanded in rule.expand(model.config.num_layers, base)
+        for expanded in rule.expand(model.config, base)
         if all(path in variables for path in expanded.ours)
     ]
     covered = {path for rule, _ in rules for path in rule.ours}
@@ -226,32 +260,43 @@ def active_rules(family: Family, head: Head, model: models.TransformerModel, bas
     return rules
 
 
-def find_base(tensors: TensorFiles, family: Family, head: Head, num_layers: int) -> str:
+def find_base(tensors: MappedTensors, family: Family, head: Head, config: TransformerConfig) -> str:
     """The prefix that this file puts before the backbone's tensors: the head's, the family's, or none."""
     own = head.base if head.base is not None else family.base
     candidates = dict.fromkeys([own, family.base, "", *(h.base for h in family.heads if h.base)])
 
     def hits(base: str) -> int:
-        return sum(rule.theirs in tensors for line in family.backbone for rule in line.expand(num_layers, base))
+        return sum(rule.theirs in tensors for line in family.backbone for rule in line.expand(config, base))
 
     return max(candidates, key=hits)
 
 
-def _assign(rule: Rule, tensor: np.ndarray, variables: list, name: str, problems: _Problems) -> None:
+def _assign(
+    rule: Rule,
+    tensor: np.ndarray,
+    variables: list,
+    config: TransformerConfig,
+    name: str,
+    write: Callable[[keras.Variable, np.ndarray, int | None], None],
+    problems: _Problems,
+) -> None:
+    shapes = [tuple(variable.shape) if rule.index is None else tuple(variable.shape)[1:] for variable in variables]
     try:
-        arrays = rule.transform.to_ours(tensor)
+        arrays = rule.transform.to_ours(tensor, config)
     except ValueError as error:
         problems.shapes.append(f"{name} {list(tensor.shape)} ({error})")
         return
-    for variable, array in zip(variables, arrays):
-        if tuple(variable.shape) != array.shape:
-            expected = rule.transform.to_theirs([np.broadcast_to(np.float32(0), v.shape) for v in variables]).shape
+    for variable, shape, array in zip(variables, shapes, arrays):
+        if shape != array.shape:
+            expected = rule.transform.to_theirs(
+                [np.broadcast_to(np.float32(0), shape) for shape in shapes], config
+            ).shape
             problems.shapes.append(f"{name} expected {list(expected)}, received {list(tensor.shape)}")
             return
         if not np.issubdtype(array.dtype, np.floating) and str(array.dtype) != "bfloat16":
             problems.shapes.append(f"{name} expected floating point, received {array.dtype}")
             return
-        variable.assign(array.astype(variable.dtype, copy=False))
+        write(variable, array, rule.index)
 
 
 def _account_for_rest(
@@ -259,45 +304,44 @@ def _account_for_rest(
 ) -> list[str]:
     """Tensors that no variable takes: returns those to carry along, and notes those that are wrong."""
     carried = []
+    aliases = family.aliases(head)
+    others = _other_heads(family, head.kind if same_head else None)
     for name in sorted(set(tensors) - set(used)):
-        if name in head.aliases and head.aliases[name] in variables:
-            if not np.array_equal(tensors[name], keras.ops.convert_to_numpy(variables[head.aliases[name]])):
+        if name in aliases and aliases[name] in variables:
+            if not tensors.equal(tensors[name], variables[aliases[name]]):
                 problems.untied.append(name)
             carried.append(name)
         elif family.is_buffer(name) or (same_head and any(re.fullmatch(pattern, name) for pattern in head.carried)):
             carried.append(name)
-        elif not any(pattern.fullmatch(name) for pattern in _other_heads(family, head.kind if same_head else None)):
+        elif not any(pattern.fullmatch(name) for pattern in others):
             problems.unknown.append(name)
     return carried
 
 
-@functools.lru_cache(maxsize=None)
-def _patterns(family_name: str, without: str | None) -> tuple[re.Pattern, ...]:
-    family = zoo.get(family_name)
-    names: list[str] = []
+def _other_heads(family: Family, without: str | None) -> list[re.Pattern]:
+    """Names that belong to heads other than the one being loaded."""
+    patterns = []
     for head in family.heads:
         if head.kind == without:
             continue
-        bases = {family.base, head.base or family.base, ""}
-        for base in bases:
-            names += [re.escape(expanded.theirs) for rule in head.rules for expanded in rule.expand(1, base)]
-        names += [*head.carried, *(re.escape(alias) for alias in head.aliases)]
-    return tuple(re.compile(name) for name in dict.fromkeys(names))
+        bases = dict.fromkeys((family.base, head.base or family.base, ""))
+        patterns += [rule.pattern(base) for base in bases for rule in head.rules]
+        patterns += [re.compile(carried) for carried in head.carried]
+        patterns += [re.compile(re.escape(alias)) for alias in head.aliases]
+    return patterns
 
 
-def _other_heads(family: Family, without: str | None) -> tuple[re.Pattern, ...]:
-    """Names that belong to heads other than the one being loaded."""
-    return _patterns(family.name, without)
-
-
-def _tokenizer(directory: str):
-    """The directory's tokenizer; `None` for a directory of weights alone."""
+def _tokenizer(opened: Checkpoint):
+    """The checkpoint's tokenizer; `None` for one of weights alone."""
     from tfllm import text
-    from tfllm.text import files
+    from tfllm.text import files, gguf_tokenizer
 
-    names = (files.TOKENIZER_JSON, files.VOCAB_TXT, files.VOCAB_JSON)
-    present = files.read_files(directory)
-    if not any(name in names or name.endswith(".model") for name in present):
-        _log.warning("%s: no tokenizer there; model.tokenizer is None", directory)
-        return None
-    return text.load(directory)
+    if opened.gguf is not None:
+        if gguf_tokenizer.has_tokenizer(opened.gguf):
+            return gguf_tokenizer.read_gguf_tokenizer(opened.gguf)
+    else:
+        names = (files.TOKENIZER_JSON, files.VOCAB_TXT, files.VOCAB_JSON)
+        if any(name in names or name.endswith(".model") for name in files.read_files(opened.path)):
+            return text.load(opened.path)
+    _log.warning("%s: no tokenizer there; model.tokenizer is None", opened.path)
+    return None

@@ -45,6 +45,9 @@ def save(
     Example:
         >>> save(load("path/to/bert"), "copy/")                                   # doctest: +SKIP
     """
+    hint = getattr(model, "save_hint", None)  # a KerasHub model says where to it can be saved
+    if hint is not None:
+        raise UserError(hint)
     directory = os.path.abspath(os.fspath(directory))
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise UserError(f"Expected a directory to save to. Received a file: {directory}.")
@@ -80,14 +83,23 @@ def export_tensors(model: models.TransformerModel, checkpoint: dict, dtype: str 
     variables = model.named_weights()
     tensors = {}
     for rule, _ in active_rules(family, head, model, base):
-        tensor = rule.transform.to_theirs([keras.ops.convert_to_numpy(variables[path]) for path in rule.ours])
+        if rule.theirs in checkpoint.get("absent", ()):
+            continue
+        arrays = [_array(variables[path], rule.index) for path in rule.ours]
+        tensor = rule.transform.to_theirs(arrays, model.config)
         tensors[rule.theirs] = _cast(tensor, dtype, checkpoint.get("dtypes", {}).get(rule.theirs))
+    aliases = family.aliases(head)
     for name, tensor in (model.carried_tensors or {}).items():
         # A tied tensor that the file wrote out follows the variable that it repeats.
-        if name in head.aliases:
-            tensor = _cast(keras.ops.convert_to_numpy(variables[head.aliases[name]]), dtype, str(tensor.dtype))
+        if name in aliases:
+            tensor = _cast(keras.ops.convert_to_numpy(variables[aliases[name]]), dtype, str(tensor.dtype))
         tensors[name] = tensor
     return tensors
+
+
+def _array(variable: keras.Variable, index: int | None) -> np.ndarray:
+    array = keras.ops.convert_to_numpy(variable)
+    return array if index is None else array[index]
 
 
 def _cast(tensor: np.ndarray, dtype: str | None, loaded: str | None) -> np.ndarray:
@@ -141,7 +153,7 @@ def _new_checkpoint(model: models.TransformerModel, family_name: str | None) -> 
         "family": family.name,
         "head": head.kind,
         "architecture": head.architectures[0],
-        "hf_config": {"model_type": family.name, **config},
+        "hf_config": {**family.write_config(model.config), **config},
     }
 
 

@@ -68,9 +68,14 @@ class Throughput(StepCallback):
         indices = self.batches.example_indices(step)
         return self._lengths[indices[indices >= 0]]
 
-    def model_flops(self) -> float:
-        """FLOPs that the measured steps needed: forward and backward (3 x forward) matrix products of real tokens."""
+    def model_flops(self) -> float | None:
+        """FLOPs that the measured steps needed: forward and backward (3 x forward) matrix products of real tokens.
+
+        `None` for a model whose config does not tell them.
+        """
         config = self.model.config
+        if not hasattr(config, "flops_per_token"):
+            return None
         without_attention = config.flops_per_token(0)
         attention_per_token = config.flops_per_token(1) - without_attention
         return 3.0 * (without_attention * self.tokens + attention_per_token * self._squared_lengths)
@@ -84,7 +89,7 @@ class Throughput(StepCallback):
         Returns:
             `steps`, `seconds`, `first_step_seconds`, `examples_per_second`, `tokens_per_second`, `fill` (real tokens /
             computed tokens), `padding_waste` (1 - fill), `model_flops_per_second`, `gemm_peak_flops_per_second` and
-            `mfu`. A run of one step has only what does not need a second one.
+            `mfu` (these three where `model_flops` is known). A run of one step has only what does not need a second one.
         """
         result = {
             "steps": self.steps,
@@ -96,7 +101,10 @@ class Throughput(StepCallback):
         if self.steps:
             result["examples_per_second"] = self.examples / self.seconds
             result["tokens_per_second"] = self.tokens / self.seconds
-            result["model_flops_per_second"] = self.model_flops() / self.seconds
+            flops = self.model_flops()
+            if flops is None:
+                return result
+            result["model_flops_per_second"] = flops / self.seconds
             if peak:
                 result["gemm_peak_flops_per_second"] = peak
                 result["mfu"] = result["model_flops_per_second"] / peak

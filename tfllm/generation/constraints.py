@@ -1,0 +1,74 @@
+"""Processors that forbid or force tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfllm.generation.processors import FORBIDDEN
+from tfllm.generation.view import View
+
+
+def _members(tokens, vocab_size: int) -> np.ndarray:
+    """`(V,)` bool, True for `tokens`."""
+    mask = np.zeros(vocab_size, bool)
+    mask[list(tokens)] = True
+    return mask
+
+
+@dataclasses.dataclass(frozen=True)
+class MinNewTokens:
+    """Forbids the end tokens until `count` tokens are generated."""
+
+    count: int
+    eos_ids: tuple[int, ...]
+
+    def __call__(self, logits, view: View):
+        early = tf.logical_and(view.step < self.count, _members(self.eos_ids, logits.shape[-1]))
+        return tf.where(early, FORBIDDEN, logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class BadWords:
+    """Forbids sequences of token ids: the last token of each, where the ones before it have just been generated."""
+
+    sequences: tuple[tuple[int, ...], ...]
+
+    def __call__(self, logits, view: View):
+        vocab_size = logits.shape[-1]
+        single = [sequence[0] for sequence in self.sequences if len(sequence) == 1]
+        if single:
+            logits = tf.where(_members(single, vocab_size), FORBIDDEN, logits)
+        for sequence in self.sequences:
+            if len(sequence) > 1:
+                tail = view.last(len(sequence) - 1)
+                follows = tf.reduce_all(tail == np.array(sequence[:-1], "int32"), axis=1, keepdims=True)
+                logits = tf.where(tf.logical_and(follows, _members(sequence[-1:], vocab_size)), FORBIDDEN, logits)
+        return logits
+
+
+@dataclasses.dataclass(frozen=True)
+class ForcedFirst:
+    """The first generated token is `token` (the target language of multilingual translation models)."""
+
+    token: int
+
+    def __call__(self, logits, view: View):
+        return tf.where(view.step == 0, _only(self.token, logits.shape[-1]), logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForcedLast:
+    """The last token that a row may generate is `token`."""
+
+    token: int
+
+    def __call__(self, logits, view: View):
+        last = (view.limits - 1 == view.step)[:, None]
+        return tf.where(last, _only(self.token, logits.shape[-1]), logits)
+
+
+def _only(token: int, vocab_size: int) -> np.ndarray:
+    return np.where(_members([token], vocab_size), np.float32(0), np.float32(FORBIDDEN))[None]

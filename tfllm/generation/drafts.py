@@ -1,0 +1,125 @@
+"""Decoding with drafts: several guessed tokens are checked in one forward pass, and the right ones kept (Leviathan et al., 2023).
+
+What the loop chooses is a function of the text so far and of the row's seed, so a guess is right if it is what would have been chosen:
+the text is that of plain decoding, drawn or greedy, up to rounding of the logits. Guesses come from the text itself (prompt
+lookup), which pays where a text repeats its prompt: summaries, edits, code. One row at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfllm.generation.loop import is_end, view_of
+from tfllm.generation.processors import Processor, apply
+from tfllm.generation.prompts import context_length
+from tfllm.generation.steps import CausalSteps
+from tfllm.generation.view import View
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptLookup:
+    """Guesses what followed the last time that the text's last tokens stood in it (Saxena, 2023).
+
+    Args:
+        count: tokens to guess.
+        ngram: how many last tokens are looked up at first; fewer if they stand nowhere.
+    """
+
+    count: int
+    ngram: int = 3
+
+    def __call__(self, view: View) -> tf.Tensor:
+        """`(1, count)` int32."""
+        known = tf.where(view.real, view.token_ids, -1)[0]
+        places = tf.range(known.shape[0])
+        end = view.width + view.step
+        best = tf.constant(0)  # place after the match, 0 for none
+        for size in range(1, self.ngram + 1):
+            tail = view.last(size)[0]
+            matches = places + size < end
+            for i in range(size):
+                matches = tf.logical_and(matches, tf.roll(known, -i, axis=0) == tail[i])
+                matches = tf.logical_and(matches, tail[i] >= 0)
+            after = tf.reduce_max(tf.where(matches, places + size, 0))
+            best = tf.where(after > 0, after, best)  # a longer match goes before a shorter one
+        padded = tf.pad(view.token_ids[0], ((0, self.count),))
+        return tf.slice(padded, (best,), (self.count,))[None]
+
+
+def advance_with_drafts(
+    steps: CausalSteps,
+    processors: Sequence[Processor],
+    eos_ids: tuple[int, ...],
+    draft: PromptLookup,
+    state: dict,
+    count: tf.Tensor,
+) -> dict:
+    """`loop.advance` for one row, several tokens a step. The state has `draft.count` more places than may be generated."""
+    width = state["token_ids"].shape[1] - state["log_probs"].shape[1]
+    places, new_places = tf.range(state["token_ids"].shape[1]), tf.range(state["log_probs"].shape[1])
+    checked = tf.range(draft.count + 1)
+    longest = context_length(steps.model.config)
+    end = state["step"] + count
+
+    def goes_on(state):
+        return tf.logical_and(state["step"] < end, tf.logical_not(tf.reduce_all(state["finished"])))
+
+    def one_step(state):
+        step = state["step"]
+        guesses = draft(view_of(state, width))  # (1, k)
+        last = tf.slice(state["token_ids"], (0, width - 1 + step), (1, 1))
+        positions = tf.maximum(state["positions"] - 1, 0)[:, None] + checked
+        tokens = {
+            "token_ids": tf.concat([last, guesses], axis=1),
+            "example_ids": tf.ones((1, draft.count + 1), tf.int32),
+            "position_ids": positions if longest is None else tf.minimum(positions, longest - 1),
+        }
+        cached = state["cache"]["length"]
+        logits, cache = steps.next(tokens, state["cache"])  # (1, k + 1, V)
+        chosen = []
+        for i in range(draft.count + 1):
+            seen = dict(state)
+            for j in range(i):
+                here = places == width + step + j
+                seen["token_ids"] = tf.where(here, guesses[:, j : j + 1], seen["token_ids"])
+                seen["real"] = tf.logical_or(seen["real"], here)
+            seen |= {"step": step + i, "positions": state["positions"] + i}
+            scores = apply(processors, logits[:, i], view_of(seen, width))
+            chosen.append(tf.argmax(scores, axis=-1, output_type=tf.int32))
+        chosen = tf.stack(chosen, axis=1)  # (1, k + 1)
+
+        # Token i counts if all guesses before it were right and nothing before it ended the text.
+        ends = tf.logical_or(
+            is_end(chosen, eos_ids), state["lengths"][:, None] + checked + 1 >= state["limits"][:, None]
+        )
+        goes = tf.logical_and(chosen[:, :-1] == guesses, tf.logical_not(ends[:, :-1]))
+        kept = 1 + tf.reduce_sum(tf.math.cumprod(tf.cast(goes, tf.int32), axis=1))
+        counts = checked < kept
+        log_probs = tf.gather(logits, chosen, batch_dims=2) - tf.reduce_logsumexp(logits, axis=-1)
+        ids, known, new_log_probs = state["token_ids"], state["real"], state["log_probs"]
+        for i in range(draft.count + 1):
+            here = tf.logical_and(places == width + step + i, counts[i])
+            ids = tf.where(here, chosen[:, i : i + 1], ids)
+            known = tf.logical_or(known, here)
+            here = tf.logical_and(new_places == step + i, counts[i])
+            new_log_probs = tf.where(here, log_probs[:, i : i + 1], new_log_probs)
+        finished = tf.reduce_any(tf.logical_and(ends, counts), axis=1)
+        # Wrong guesses stand behind `length`: the next tokens overwrite them, and none looks ahead.
+        cache["length"] = cached + kept
+        state = {
+            **state,
+            "token_ids": ids,
+            "real": known,
+            "positions": state["positions"] + kept - tf.cast(finished, tf.int32),
+            "lengths": state["lengths"] + kept,
+            "finished": finished,
+            "log_probs": new_log_probs,
+            "step": step + kept,
+            "cache": cache,
+        }
+        return (state,)
+
+    return tf.while_loop(goes_on, one_step, (state,))[0]

@@ -1,0 +1,35 @@
+"""Gemma 2 (Gemma Team, 2024; `transformers.models.gemma2`): norms around every sublayer, soft caps, a window in every other layer."""
+
+from tfllm.checkpoints import norm
+from tfllm.zoo import gemma, llama
+from tfllm.zoo.family import Family, Field
+from tfllm.zoo.fields import Derived, LocalLayers
+
+SANDWICH = [
+    *norm("decoder/block_{i}/attention_norm", llama.LAYER + "input_layernorm"),
+    *norm("decoder/block_{i}/attention_output_norm", llama.LAYER + "post_attention_layernorm"),
+    *norm("decoder/block_{i}/feed_forward_norm", llama.LAYER + "pre_feedforward_layernorm"),
+    *norm("decoder/block_{i}/feed_forward_output_norm", llama.LAYER + "post_feedforward_layernorm"),
+]
+STACK = [*llama.ENDS, *SANDWICH, *llama.ATTENTION, *llama.FEED_FORWARD]
+FIELDS = [
+    *gemma.FIELDS,
+    Derived("attention_scale", function=lambda hf_config: hf_config.get("query_pre_attn_scalar", 256) ** -0.5),
+    Field("logit_soft_cap", "final_logit_softcapping", None),
+    Field("attention_soft_cap", "attn_logit_softcapping", None),
+]
+
+FAMILY = Family(
+    name="gemma2",
+    base="model.",
+    fields=[
+        *FIELDS,
+        Field("window", "sliding_window", 4096),
+        LocalLayers(rule=lambda hf_config, i: i % 2 == 0),
+    ],
+    fixed={**gemma.FIXED, "norm_placement": "sandwich"},
+    required={**llama.REQUIRED, "use_bidirectional_attention": (False, None)},
+    buffers=llama.BUFFERS,
+    backbone=STACK,
+    heads=llama.heads("Gemma2", without=("span_predictor",)),
+)

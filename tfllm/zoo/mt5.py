@@ -1,0 +1,5 @@
+"""mT5 (Xue et al., 2021; `transformers.models.mt5`): T5 v1.1 in 101 languages."""
+
+from tfllm.zoo.t5 import t5_like
+
+FAMILY = t5_like("mt5", "MT5", vocab_size=250112, lm_head_scale=lambda hf_config: 1.0)
