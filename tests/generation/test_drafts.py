@@ -67,5 +67,10 @@ def test_stop_strings_and_streams_with_drafts(byte_lm):
     generator = Generator(byte_lm, processors=[Script((*text.encode(), 256))])
     for options in ({}, {"stop": "STOP"}):
         plain = generator("abc ", **options)
-        assert generator("abc ", prompt_lookup=4, chunk=3, **options) == plain
+        drafted = generator("abc ", prompt_lookup=4, chunk=3, **options)
+        assert (drafted.text, drafted.token_ids, drafted.finish_reason) == (
+            plain.text,
+            plain.token_ids,
+            plain.finish_reason,
+        )
         assert "".join(generator.stream("abc ", prompt_lookup=4, **options)) == plain.text

@@ -67,6 +67,12 @@ class _LanguageModel(TransformerModel):
             logits = ops.tanh(logits / c.logit_soft_cap) * c.logit_soft_cap
         return logits
 
+    def generate(self, texts, **options):
+        """Generates text: see `tfllm.generation.generate`, which this is a door to."""
+        from tfllm.generation import generate  # a room above this one
+
+        return generate(self, texts, **options)
+
     def compile_defaults(self) -> dict:
         return {
             "loss": losses.cross_entropy(),
