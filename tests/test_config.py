@@ -26,10 +26,10 @@ def test_round_trip_and_derived():
         {"num_kv_heads": 3},
         {"norm": "batch"},
         {"dropout": 1.0},
-        {"position": "alibi"},
+        {"position": "rope"},
         {"activation": "swish"},
         {"position": "rotary", "head_dim": 3},
-        {"pooled": "mean"},
+        {"pooled": "middle"},
     ],
 )
 def test_refuses(change):

@@ -230,7 +230,7 @@ def test_packed_rows_are_refused_by_the_model_the_tasks_and_the_trainer(task, tm
     message = "takes layout=bucketed or padded: one example a row.*Received: layout='packed'"
     with pytest.raises(UserError, match=message):
         task.evaluate(model, layout="packed")
-    config = training.FinetuneConfig(model="toy", run_dir=str(tmp_path / "run"), max_length=12)
+    config = training.FinetuneConfig(model="toy", run_dir=str(tmp_path / "run"), max_length=12, layout="packed")
     with pytest.raises(UserError, match=message):
         training.Trainer(config, model=model, task=task).run()
     assert not (tmp_path / "run").exists()

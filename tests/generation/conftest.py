@@ -10,6 +10,16 @@ from toy_generation import make_byte_tokenizer, toy_config
 GPT2 = {"pooled": "last", "classifier_activation": None, "classifier_bias": False, "classifier_dropout": 0.0}
 
 
+@pytest.fixture(autouse=True, scope="session")
+def without_xla():
+    """Compiling toys with XLA takes longer than running them. `test_xla_gives_the_same` covers it."""
+    from tfllm.generation import Generator
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Generator.__init__.__kwdefaults__, "jit_compile", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def causal_lm():
     from tfllm.models import CausalLM

@@ -45,11 +45,19 @@ def test_greedy_is_what_recomputing_gives(kind, request):
         assert result.prompt_tokens == len(prompt)
 
 
-def test_without_xla_it_is_the_same(causal_lm):
-    plain = Generator(causal_lm, jit_compile=False)
-    options = {"max_new_tokens": 8, "temperature": 1.5, "top_k": 20, "top_p": 0.9, "typical_p": 0.9, "seed": 3}
-    assert [r.token_ids for r in plain(PROMPTS, **options)] == [
-        r.token_ids for r in generate(causal_lm, PROMPTS, **options)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.5, "top_k": 20, "top_p": 0.9, "typical_p": 0.9, "min_p": 0.01, "seed": 3},
+        {"num_beams": 3, "repetition_penalty": 1.2, "no_repeat_ngram_size": 2},
+        {"prompt_lookup": 2, "min_new_tokens": 4, "presence_penalty": 0.1},
+    ],
+    ids=["sampling", "beams", "prompt_lookup"],
+)
+def test_xla_gives_the_same(causal_lm, options):
+    with_xla = Generator(causal_lm, jit_compile=True)
+    assert [r.token_ids for r in with_xla(PROMPTS, max_new_tokens=8, **options)] == [
+        r.token_ids for r in generate(causal_lm, PROMPTS, max_new_tokens=8, **options)
     ]
 
 

@@ -94,7 +94,9 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
 def _list(metadata: Mapping[str, Any], key: str, kind: type, length: int | None = None) -> list:
     value = metadata.get(f"tokenizer.ggml.{key}")
     if not isinstance(value, list) or not value or not all(isinstance(item, kind) for item in value):
-        raise CheckpointError(f"tokenizer.ggml.{key}: expected a list of {kind.__name__}. Received: {value!r:.80}. {_WITHOUT}")
+        raise CheckpointError(
+            f"tokenizer.ggml.{key}: expected a list of {kind.__name__}. Received: {value!r:.80}. {_WITHOUT}"
+        )
     if length not in (None, len(value)):
         raise CheckpointError(
             f"tokenizer.ggml.{key}: expected one for each of {length} tokens. Received: {len(value)}. {_WITHOUT}"

@@ -10,7 +10,8 @@ class _Activation(Field):
     """Gemma's first files say `gelu` in `hidden_act` and mean the tanh form, unless `hidden_activation` says otherwise."""
 
     def read(self, hf_config):
-        return super().read(hf_config) if hf_config.get("hidden_activation") else "gelu_tanh"
+        value = super().read({key: hf_config[key] for key in self.keys if hf_config.get(key) is not None})
+        return "gelu_tanh" if value == "gelu" and not hf_config.get("hidden_activation") else value
 
 
 FIELDS = [
