@@ -251,7 +251,12 @@ TABLE = {"token_embd.weight": np.zeros((53, 24), "float32")}
             "rope_freqs.weight of Llama 3's form",
         ),
         ("llama", {}, {**TABLE, "rope_freqs.weight": np.ones(2, "float32")}, "rope_freqs.weight of 3 numbers"),
-        ("phi3", {}, {**TABLE, "rope_factors_long.weight": np.ones(3, "float32")}, "a tensor rope_factors_short.weight"),
+        (
+            "phi3",
+            {},
+            {**TABLE, "rope_factors_long.weight": np.ones(3, "float32")},
+            "a tensor rope_factors_short.weight",
+        ),
         ("olmo2", {"attention.sliding_window": 4}, TABLE, "OLMo 3"),
         ("llama", {}, TABLE, r"has not: model\.norm\.weight"),
     ],

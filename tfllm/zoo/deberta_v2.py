@@ -26,8 +26,8 @@ class _Terms(Field):
         return tuple(value.lower().split("|")) if isinstance(value, str) else tuple(value)
 
     def write(self, hf_config, value):
-        if self.read(hf_config) != value:
-            hf_config["pos_att_type"] = list(value)
+        hf_config["relative_attention"] = True
+        hf_config["pos_att_type"] = list(value)
 
 
 def _max_distance(hf_config) -> int:

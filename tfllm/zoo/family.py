@@ -77,8 +77,11 @@ class Field:
             value = next(theirs for theirs, ours in self.values.items() if ours == value)
         present = [key for key in self.keys if _get(hf_config, key) is not _MISSING]
         for key in present or self.keys[:1]:
-            outer, _, inner = key.rpartition("/")
-            (hf_config.setdefault(outer, {}) if outer else hf_config)[inner] = value
+            *outer, inner = key.split("/")
+            place = hf_config
+            for part in outer:
+                place = place.setdefault(part, {})
+            place[inner] = value
 
 
 def _get(config: Mapping[str, Any], key: str) -> Any:

@@ -3,7 +3,18 @@
 from tfllm.checkpoints import norm
 from tfllm.zoo import gemma, llama
 from tfllm.zoo.family import Family, Field
-from tfllm.zoo.fields import Derived, LocalLayers
+from tfllm.zoo.fields import LocalLayers
+
+
+class _AttentionScale(Field):
+    """`query_pre_attn_scalar` is the inverse square of the scale."""
+
+    def read(self, hf_config):
+        return super().read(hf_config) ** -0.5
+
+    def write(self, hf_config, value):
+        super().write(hf_config, round(value**-2))
+
 
 SANDWICH = [
     *norm("decoder/block_{i}/attention_norm", llama.LAYER + "input_layernorm"),
@@ -14,7 +25,7 @@ SANDWICH = [
 STACK = [*llama.ENDS, *SANDWICH, *llama.ATTENTION, *llama.FEED_FORWARD]
 FIELDS = [
     *gemma.FIELDS,
-    Derived("attention_scale", function=lambda hf_config: hf_config.get("query_pre_attn_scalar", 256) ** -0.5),
+    _AttentionScale("attention_scale", "query_pre_attn_scalar", 256),
     Field("logit_soft_cap", "final_logit_softcapping", None),
     Field("attention_soft_cap", "attn_logit_softcapping", None),
 ]

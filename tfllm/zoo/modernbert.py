@@ -2,7 +2,7 @@
 
 from tfllm.checkpoints import Rule, SplitRows, dense, embedding, fused, gate_up_widths, norm, qkv_widths
 from tfllm.zoo.family import ACTIVATIONS, Family, Field, Head
-from tfllm.zoo.fields import Derived, LocalLayers, RopeScaling, RopeTheta
+from tfllm.zoo.fields import LocalLayers, RopeScaling, RopeTheta
 
 _LAYER = "{base}layers.{i}."
 _QKV = [f"encoder/block_{{i}}/attention/{part}" for part in ("query", "key", "value")]
@@ -15,6 +15,16 @@ class _OneBias(Field):
 
     def write(self, hf_config, value):
         hf_config.setdefault("attention_bias", value)
+
+
+class _Window(Field):
+    """Half of `local_attention` lies on each side of a token, which sees itself, too."""
+
+    def read(self, hf_config):
+        return super().read(hf_config) // 2 + 1
+
+    def write(self, hf_config, value):
+        super().write(hf_config, 2 * (value - 1))
 
 
 FAMILY = Family(
@@ -36,8 +46,7 @@ FAMILY = Family(
         RopeTheta(160000.0, layer_type="full_attention", legacy=("global_rope_theta",)),
         RopeTheta(10000.0, "local_rope_theta", "sliding_attention", legacy=("local_rope_theta",)),
         RopeScaling(layer_type="full_attention"),
-        # Half of the window lies on each side of a token, which it sees, too.
-        Derived("window", function=lambda c: c.get("local_attention", 128) // 2 + 1),
+        _Window("window", "local_attention", 128),
         LocalLayers(window="local_attention", rule=lambda c, i: i % c.get("global_attn_every_n_layers", 3) != 0),
         Field("activation_dropout", "mlp_dropout", 0.0),
         Field("attention_dropout", "attention_dropout", 0.0),

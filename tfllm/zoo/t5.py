@@ -93,8 +93,9 @@ def t5_like(name: str, prefix: str, *, vocab_size: int, lm_head_scale: Callable[
             Field("activation_dropout", "dropout_rate", 0.1),
             Field("classifier_dropout", "classifier_dropout", 0.0),
             Field("norm_epsilon", "layer_norm_epsilon", 1e-6),
-            _Projection("activation", "feed_forward_proj"),
+            # In this order: an activation's name depends on whether there is a gate.
             _Projection("gated", "feed_forward_proj"),
+            _Projection("activation", "feed_forward_proj"),
             Field("tie_embeddings", "tie_word_embeddings", True),
             Derived("lm_head_scale", function=lm_head_scale),
             Field("pad_id", "pad_token_id", 0),
