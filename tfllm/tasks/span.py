@@ -212,7 +212,7 @@ class SpanKind(Kind):
         if self.labelled(examples):
             exact, f1, _ = self._by_question(outputs, examples)
             for row, e, f in zip(rows, exact, f1):
-                row |= {"exact_match": float(e), "f1": float(f)}
+                row |= {"exact_match": 100.0 * float(e), "f1": 100.0 * float(f)}
         return rows
 
     def files(self, task, outputs, examples):
