@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 # fast with it on. A value that the user has set is kept.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-_SUBMODULES = ("checkpoints", "data", "layers", "metrics", "models", "tasks", "text", "training", "zoo")
+_SUBMODULES = ("checkpoints", "data", "generation", "layers", "metrics", "models", "tasks", "text", "training", "zoo")
 _NAMES = {
     "TransformerConfig": ("tfllm.config", "TransformerConfig"),
     "from_keras_hub": ("tfllm.checkpoints.kerashub", "from_keras_hub"),
