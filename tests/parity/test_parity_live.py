@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tfllm
+from tfllm.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "goldens"))
 import live
@@ -104,8 +105,11 @@ def test_what_a_config_leaves_out_is_read_as_transformers_reads_it(family):
 
     defaults = getattr(transformers, FAMILIES[family].class_name("config"))().to_dict()
     ours = tfllm.zoo.get(family)
-    # Enough for the fields that count layers.
-    sizes = ("num_hidden_layers", "hidden_size", "num_attention_heads")
-    short = {"model_type": family, **{key: defaults[key] for key in sizes if key in defaults}}
-    read, wanted = ours.read_config(short).to_dict(), ours.read_config(defaults).to_dict()
+    # DeBERTa's default is not supported, so it must be refused, left out or not.
+    stated = {key: allowed[0] for key, allowed in ours.required.items() if defaults.get(key, allowed[0]) not in allowed}
+    for config in ({"model_type": family}, defaults) if stated else ():
+        with pytest.raises(CheckpointError, match="is not supported"):
+            ours.read_config(config)
+    read = ours.read_config({"model_type": family, **stated}).to_dict()
+    wanted = ours.read_config({**defaults, **stated}).to_dict()
     assert {key: (value, wanted[key]) for key, value in read.items() if value != wanted[key]} == {}

@@ -64,6 +64,9 @@ FAMILY = Family(
         "legacy": (True,),
     },
     buffers=bert.BUFFERS,
+    defaults={
+        "relative_attention": False,
+    },
     backbone=[
         *bert.EMBEDDINGS,
         *dense("embedding/projection", "{base}embeddings.embed_proj"),

@@ -131,6 +131,7 @@ class Family:
         fields: how `config.json` reads.
         fixed: properties of `TransformerConfig` that all of the family share.
         required: keys of `config.json` with the values that are supported; anything else is refused by name.
+        defaults: what their library takes for keys that are not there, where that is not the fields' own default.
         backbone: weight table of the backbone.
         heads: what its directories can hold.
         buffers: patterns of tensors that are no weights (precomputed masks, position numbers): kept and written back.
@@ -144,6 +145,7 @@ class Family:
     backbone: Sequence[Rule]
     heads: Sequence[Head]
     required: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     buffers: tuple[str, ...] = ()
     repeated: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -176,6 +178,7 @@ class Family:
         Raises:
             CheckpointError: a value that is not supported.
         """
+        hf_config = {**self.defaults, **hf_config}
         for key, allowed in self.required.items():
             value = _get(hf_config, key)
             if value is not _MISSING and value not in allowed:

@@ -30,6 +30,18 @@ FAMILY = Family(
     fixed=FIXED,
     required={**llama.REQUIRED, "use_bidirectional_attention": (False, None)},
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 256000,
+        "hidden_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "intermediate_size": 24576,
+        "max_position_embeddings": 8192,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "eos_token_id": 1,
+    },
     backbone=llama.STACK,
     heads=llama.heads("Gemma", without=("span_predictor",)),
 )

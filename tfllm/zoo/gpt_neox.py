@@ -38,6 +38,10 @@ FAMILY = Family(
     ],
     fixed={**llama.DECODER, "position": "rotary"},
     buffers=(r".*attention\.(masked_)?bias", r".*rotary_emb\.inv_freq"),
+    defaults={
+        "hidden_size": 6144,
+        "num_attention_heads": 64,
+    },
     backbone=[
         *embedding("embedding/token", "{base}embed_in"),
         *norm("decoder/block_{i}/attention_norm", _LAYER + "input_layernorm"),

@@ -13,6 +13,13 @@ FAMILY = Family(
     fixed={**llama.FIXED, **llama.NO_BIASES},
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
     backbone=llama.STACK,
     heads=llama.heads("Mistral"),
 )

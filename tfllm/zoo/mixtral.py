@@ -17,6 +17,14 @@ FAMILY = Family(
     fixed={**llama.FIXED, **llama.NO_BIASES, "normalize_experts": True},
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
+        "max_position_embeddings": 131072,
+        "rope_theta": 1000000.0,
+        "rms_norm_eps": 1e-05,
+    },
     backbone=[
         *llama.ENDS,
         *llama.NORMS,

@@ -75,6 +75,10 @@ FAMILY = Family(
     },
     required={"embedding_dropout": (0, 0.0)},
     buffers=(r".*rotary_emb\..*inv_freq",),
+    defaults={
+        "num_hidden_layers": 22,
+        "local_attention": 128,
+    },
     backbone=[
         *embedding("embedding/token", "{base}embeddings.tok_embeddings"),
         *norm("embedding/norm", "{base}embeddings.norm"),

@@ -11,6 +11,13 @@ FAMILY = Family(
     fixed={**llama.FIXED, "feed_forward_bias": False, "norm_placement": "output", "qk_norm": "width"},
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 50304,
+        "rms_norm_eps": 1e-05,
+        "pad_token_id": 1,
+        "bos_token_id": None,
+        "eos_token_id": 50279,
+    },
     backbone=[
         *llama.ENDS,
         *norm("decoder/block_{i}/attention_output_norm", llama.LAYER + "post_attention_layernorm"),

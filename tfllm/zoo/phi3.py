@@ -15,6 +15,17 @@ FAMILY = Family(
     fields=[*mistral.FIELDS, Derived("rotary_dim", function=rotary_dim(1.0)), Field("dropout", "resid_pdrop", 0.0)],
     fixed={key: value for key, value in {**llama.FIXED, **llama.NO_BIASES}.items() if key != "dropout"},
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 32064,
+        "hidden_size": 3072,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "intermediate_size": 8192,
+        "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-05,
+        "pad_token_id": 32000,
+        "eos_token_id": 32000,
+    },
     backbone=[
         *llama.ENDS,
         *llama.NORMS,

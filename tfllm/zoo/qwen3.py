@@ -17,6 +17,15 @@ FAMILY = Family(
     fixed=FIXED,
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 151936,
+        "num_hidden_layers": 32,
+        "max_position_embeddings": 32768,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "num_key_value_heads": 32,
+        "intermediate_size": 22016,
+    },
     backbone=llama.STACK,
     heads=llama.heads("Qwen3", span_base="transformer."),
 )

@@ -29,6 +29,16 @@ FAMILY = Family(
     fixed=qwen3.FIXED,
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 151936,
+        "num_hidden_layers": 24,
+        "max_position_embeddings": 32768,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "hidden_size": 2048,
+        "num_key_value_heads": 4,
+        "intermediate_size": 6144,
+    },
     backbone=[
         *llama.STACK,
         Rule("decoder/block_{i}/experts/router/kernel", _EXPERTS + "gate.weight", TRANSPOSE),

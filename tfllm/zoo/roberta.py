@@ -28,7 +28,7 @@ class PositionRows(Field):
         hf_config["max_position_embeddings"] = value + OFFSET
 
 
-def roberta_like(name: str, prefix: str) -> Family:
+def roberta_like(name: str, prefix: str, **defaults) -> Family:
     """A family with RoBERTa's tensors under the class names of `prefix`."""
     return Family(
         name=name,
@@ -39,7 +39,7 @@ def roberta_like(name: str, prefix: str) -> Family:
             Field("pad_id", "pad_token_id", 1),
             Field("bos_id", "bos_token_id", 0),
             Field("eos_id", "eos_token_id", 2),
-            PositionRows("max_positions", "max_position_embeddings", 514),
+            PositionRows("max_positions", "max_position_embeddings", 512),
         ],
         fixed={
             "norm_placement": "post",
@@ -50,6 +50,7 @@ def roberta_like(name: str, prefix: str) -> Family:
             "lm_head_activation": "gelu",
         },
         required={**bert.REQUIRED, "pad_token_id": (1,)},
+        defaults=defaults,
         buffers=bert.BUFFERS,
         backbone=bert.STACK,
         heads=[

@@ -31,6 +31,18 @@ FAMILY = Family(
     fixed=llama.FIXED,
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 128256,
+        "hidden_size": 2048,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 32768,
+        "rope_theta": 2000000.0,
+        "pad_token_id": 128004,
+        "bos_token_id": 128000,
+        "eos_token_id": 128001,
+    },
     backbone=llama.STACK,
     heads=llama.heads("SmolLM3", span_base="transformer."),
 )

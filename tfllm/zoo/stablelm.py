@@ -29,6 +29,12 @@ FAMILY = Family(
     },
     required={"qk_layernorm": (False,), "use_parallel_residual": (False,)},
     buffers=llama.BUFFERS,
+    defaults={
+        "hidden_size": 2560,
+        "num_attention_heads": 32,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    },
     backbone=llama.STACK,
     heads=llama.heads("StableLm", without=("span_predictor",)),
 )

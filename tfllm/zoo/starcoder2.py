@@ -25,6 +25,18 @@ FAMILY = Family(
     fixed={**llama.DECODER, "position": "rotary"},
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
+    defaults={
+        "vocab_size": 49152,
+        "hidden_size": 3072,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 2,
+        "intermediate_size": 12288,
+        "max_position_embeddings": 4096,
+        "initializer_range": 0.018042,
+        "bos_token_id": 50256,
+        "eos_token_id": 50256,
+    },
     backbone=[
         *llama.ENDS,
         *llama.NORMS,

@@ -25,7 +25,7 @@ class _Projection(Field):
         return gated if self.ours == "gated" else activation
 
     def write(self, hf_config, value):
-        if self.read(hf_config) == value:
+        if "feed_forward_proj" in hf_config and self.read(hf_config) == value:
             return
         wanted = {"gated": self.ours == "gated" and value, "activation": None if self.ours == "gated" else value}
         gated = wanted["gated"] or hf_config.get("feed_forward_proj", "").startswith("gated-")
@@ -69,7 +69,7 @@ def _stack(side: str) -> list[Rule]:
     ]
 
 
-def t5_like(name: str, prefix: str, *, vocab_size: int, lm_head_scale: Callable[[Mapping[str, Any]], float]) -> Family:
+def t5_like(name: str, prefix: str, *, lm_head_scale: Callable[[Mapping[str, Any]], float], **defaults) -> Family:
     """A family with T5's tensors under the class names of `prefix`."""
     repeated = {
         "{base}encoder.embed_tokens.weight": "embedding/token/embeddings",
@@ -79,7 +79,7 @@ def t5_like(name: str, prefix: str, *, vocab_size: int, lm_head_scale: Callable[
         name=name,
         base="",
         fields=[
-            Field("vocab_size", "vocab_size", vocab_size),
+            Field("vocab_size", "vocab_size", 32128),
             Field("hidden_size", "d_model", 512),
             Field("head_dim", "d_kv", 64),
             Field("intermediate_size", "d_ff", 2048),
@@ -120,6 +120,7 @@ def t5_like(name: str, prefix: str, *, vocab_size: int, lm_head_scale: Callable[
             "classifier_input_dropout": True,
         },
         backbone=[*embedding("embedding/token", "{base}shared"), *_stack("encoder"), *_stack("decoder")],
+        defaults=defaults,
         repeated=repeated,
         # Old files hold a bias by distance in the cross-attention, which nothing reads.
         buffers=(r".*EncDecAttention\.relative_attention_bias\.weight",),
@@ -145,4 +146,4 @@ def t5_like(name: str, prefix: str, *, vocab_size: int, lm_head_scale: Callable[
     )
 
 
-FAMILY = t5_like("t5", "T5", vocab_size=32128, lm_head_scale=_scale)
+FAMILY = t5_like("t5", "T5", lm_head_scale=_scale)

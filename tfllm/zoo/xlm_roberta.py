@@ -2,4 +2,4 @@
 
 from tfllm.zoo.roberta import roberta_like
 
-FAMILY = roberta_like("xlm-roberta", "XLMRoberta")
+FAMILY = roberta_like("xlm-roberta", "XLMRoberta", vocab_size=30522)
