@@ -28,6 +28,7 @@ class Sizes:
 # Head -> the class's name in transformers after the family's prefix. A regression is a classifier of one label.
 HEADS = {
     "backbone": "Model",
+    "encoder": "EncoderModel",
     "masked_lm": "ForMaskedLM",
     "causal_lm": "ForCausalLM",
     "seq2seq_lm": "ForConditionalGeneration",
@@ -45,6 +46,7 @@ _DECODER = ("backbone", "causal_lm", *_LABELLED)
 _DECODER_NO_SPAN = ("backbone", "causal_lm", "classifier", "regression", "token_classifier")
 _SEQ2SEQ = ("backbone", "seq2seq_lm")
 _SEQ2SEQ_LABELLED = (*_SEQ2SEQ, "classifier", "regression", "span_predictor")
+_T5 = (*_SEQ2SEQ_LABELLED, "encoder", "token_classifier")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -534,7 +536,7 @@ FAMILIES: dict[str, HFFamily] = {
     # Encoder-decoders
     "t5": HFFamily(
         "T5",
-        _SEQ2SEQ_LABELLED,
+        _T5,
         lambda s: {**_t5(s), "feed_forward_proj": "relu", **_TIED},
         variants={
             "v1_1": ("seq2seq_lm", {"feed_forward_proj": "gated-gelu", **_UNTIED, "num_decoder_layers": 1}),
@@ -544,7 +546,7 @@ FAMILIES: dict[str, HFFamily] = {
     ),
     "mt5": HFFamily(
         "MT5",
-        _SEQ2SEQ_LABELLED,
+        _T5,
         lambda s: {**_t5(s), "feed_forward_proj": "gated-gelu", **_UNTIED},
     ),
     "bart": HFFamily(

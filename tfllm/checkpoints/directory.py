@@ -13,6 +13,7 @@ from tfllm.errors import CheckpointError
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "README.md", "LICENSE*"]
 _WITHOUT_SAFETENSORS = ["pytorch_model*.bin"]  # old repositories have these alone; their reader runs no code either
 GGUF = ".gguf"
+GENERATION_CONFIG = "generation_config.json"
 _HANDLE = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
 
 
@@ -71,14 +72,29 @@ def read_config(directory: str) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing or no JSON object.
     """
-    path = os.path.join(directory, "config.json")
+    config = _read_object(os.path.join(directory, "config.json"))
+    if config is None:
+        raise CheckpointError(
+            f"{directory}: expected a config.json there. Found: {sorted(os.listdir(directory))[:20]}."
+        )
+    return config
+
+
+def read_generation_config(directory: str) -> dict[str, Any] | None:
+    """The directory's `generation_config.json`; `None` where there is none.
+
+    Raises:
+        CheckpointError: it is no JSON object.
+    """
+    return _read_object(os.path.join(directory, GENERATION_CONFIG))
+
+
+def _read_object(path: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{directory}: expected a config.json there. Found: {sorted(os.listdir(directory))[:20]}."
-        ) from None
+        return None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: expected JSON. {error}.") from None
     if not isinstance(config, dict):

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from tfllm.checkpoints import safetensors_io, torch_bin
-from tfllm.checkpoints.directory import find_gguf, read_config, resolve_directory
+from tfllm.checkpoints.directory import find_gguf, read_config, read_generation_config, resolve_directory
 from tfllm.checkpoints.gguf_config import read_gguf_config
 from tfllm.checkpoints.gguf_file import GGUFFile
 from tfllm.checkpoints.gguf_tensors import GGUFTensors
@@ -24,12 +24,14 @@ class Checkpoint:
         config: what its `config.json` says, or would say.
         tensors: its tensors by name; `tensors.release(array)` gives the memory of what has been read back.
         gguf: the GGUF file, which has the tokenizer within it; `None` for a directory, where it is in files of its own.
+        generation_config: what its `generation_config.json` says, if there is one.
     """
 
     path: str
     config: dict[str, Any]
     tensors: MappedTensors
     gguf: GGUFFile | None = None
+    generation_config: dict[str, Any] | None = None
 
 
 def open_checkpoint(path_or_handle: str | os.PathLike) -> Checkpoint:
@@ -59,7 +61,7 @@ def open_checkpoint(path_or_handle: str | os.PathLike) -> Checkpoint:
         (torch_bin.TorchTensorFiles, (torch_bin.SINGLE, torch_bin.INDEX)),
     ):
         if any(os.path.exists(os.path.join(path, name)) for name in names):
-            return Checkpoint(path, config, reader(path))
+            return Checkpoint(path, config, reader(path), generation_config=read_generation_config(path))
     raise CheckpointError(_nothing_to_read(path))
 
 

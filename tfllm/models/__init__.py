@@ -1,6 +1,6 @@
 """Layers assembled into keras Models: backbones, language models and task heads. Pure Keras."""
 
-from tfllm.models.backbones import Decoder, Encoder
+from tfllm.models.backbones import Decoder, Encoder, backbone_class
 from tfllm.models.base import TransformerModel
 from tfllm.models.encoder_decoder import EncoderDecoder
 from tfllm.models.language_models import CausalLM, MaskedLM, ReplacedTokenDetector, Seq2SeqLM
@@ -19,4 +19,5 @@ __all__ = [
     "SpanPredictor",
     "TokenClassifier",
     "TransformerModel",
+    "backbone_class",
 ]

@@ -141,10 +141,15 @@ class Decoder(_Backbone):
         return caches.empty(self.config, batch_size, length, self.compute_dtype)
 
 
-def make_backbone(config: TransformerConfig, **kwargs) -> _Backbone:
+def backbone_class(config: TransformerConfig) -> type[TransformerModel]:
     """The backbone that the config describes: an `EncoderDecoder`, a `Decoder` if it is causal, else an `Encoder`."""
     if config.is_encoder_decoder:
         from tfllm.models.encoder_decoder import EncoderDecoder
 
-        return EncoderDecoder(config, **kwargs)
-    return (Decoder if config.causal else Encoder)(config, **kwargs)
+        return EncoderDecoder
+    return Decoder if config.causal else Encoder
+
+
+def make_backbone(config: TransformerConfig, **kwargs) -> TransformerModel:
+    """A model of `backbone_class(config)`."""
+    return backbone_class(config)(config, **kwargs)

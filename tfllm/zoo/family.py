@@ -29,6 +29,7 @@ ACTIVATIONS = {
 
 # Kinds of heads and the models that have them.
 HEAD_CLASSES = {
+    "encoder": "Encoder",
     "masked_lm": "MaskedLM",
     "causal_lm": "CausalLM",
     "seq2seq_lm": "Seq2SeqLM",
@@ -104,6 +105,7 @@ class Head:
         carried: patterns of tensors of these architectures that our model has no variables for; they are kept as they are and
             written back (BERT's next-sentence head).
         aliases: tensors that repeat a variable (tied weights) where a file writes them out: their name to our path.
+        encoder_alone: the model reads with the encoder of an encoder-decoder, and has no decoder.
     """
 
     kind: str
@@ -112,6 +114,11 @@ class Head:
     base: str | None = None
     carried: tuple[str, ...] = ()
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    encoder_alone: bool = False
+
+    def config(self, config: TransformerConfig) -> TransformerConfig:
+        """What a model with this head is made of, by the family's config."""
+        return config.encoder() if self.encoder_alone else config
 
     @property
     def model_class(self) -> type[TransformerModel] | None:
@@ -161,8 +168,9 @@ class Family:
         Raises:
             CheckpointError: the family has none.
         """
+        wanted = ("seq2seq_lm", "causal_lm") if kind == "generator" else (kind,)
         for head in self.heads:
-            if head.kind == kind:
+            if head.kind in wanted:
                 return head
         raise CheckpointError(
             f"{self.name} has the heads {[head.kind for head in self.heads]}. Received: head={kind!r}."

@@ -17,6 +17,7 @@ from tfllm.checkpoints import Checkpoint, MappedTensors, Rule, open_checkpoint
 from tfllm.config import TransformerConfig
 from tfllm.errors import CheckpointError, UserError
 from tfllm.layers.initializers import WeightInitializer, zero_weights
+from tfllm.text.target_form import TargetForm
 from tfllm.zoo.family import Family, Head
 from tfllm.zoo.variable_memory import VariableMemory
 
@@ -40,7 +41,8 @@ def load(
     Args:
         path_or_handle: a Hugging Face directory (safetensors, or PyTorch's `.bin` files, which are read without running what they
             say), a GGUF file or a directory with just one, or a hub handle `owner/name[@revision]`.
-        head: `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"`, `"causal_lm"` or `"backbone"`;
+        head: `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"`, `"causal_lm"`, `"seq2seq_lm"`,
+            `"generator"` (whichever of the last two the family has) or `"backbone"`;
             default: the one that the directory's `architectures` names.
         num_labels: outputs of a classifier; default: what the directory says, or 2.
         regression: a classifier with one output, trained on the squared error; default: what the directory says, or False.
@@ -76,7 +78,7 @@ def load(
     else:
         wanted = family.head(head)
     same_head = held is wanted and not fresh_head
-    config = family.read_config(hf_config)
+    config = wanted.config(family.read_config(hf_config))
     config = _untie_if_different(config, tensors, family, wanted)
     options = _head_options(wanted, hf_config, num_labels, regression, label_names, same_head)
 
@@ -88,12 +90,14 @@ def load(
         "head": wanted.kind,
         "architecture": architecture if same_head else wanted.architectures[0],
         "hf_config": _labelled_config(hf_config, options, same_head),
+        "generation_config": opened.generation_config,
     }
     _fill(model, tensors, family, wanted, same_head, functools.partial(memory.write, release=tensors.release))
     if tokenizer:
         model.tokenizer = _tokenizer(opened)
         if model.tokenizer is not None:
             model.tokenizer.pooled = model.pooled
+            model.tokenizer.target_form = TargetForm.of(model.config, hf_config)
     return model
 
 
@@ -159,10 +163,9 @@ def _make(config, head: Head, family: Family, options: dict, dtype) -> models.Tr
     arguments = {key: value for key, value in options.items() if key != "label_names"}
     if head.model_class is not None:
         return head.model_class(config, dtype=dtype, **arguments)
-    if config.is_encoder_decoder:
-        return models.EncoderDecoder(config, dtype=dtype)
-    if config.causal:
-        return models.Decoder(config, dtype=dtype)
+    backbone_class = models.backbone_class(config)
+    if backbone_class is not models.Encoder:
+        return backbone_class(config, dtype=dtype)
     with_pooler = any(path.startswith("pooler/") for rule in head.rules for path in rule.ours)
     return models.Encoder(config, with_pooler=with_pooler, dtype=dtype)
 
@@ -186,7 +189,7 @@ class _Problems:
             if lines
         ]
         if parts:
-            raise CheckpointError(f"{directory} does not hold what its config.json says. " + ". ".join(parts) + ".")
+            raise CheckpointError(f"{directory} does not hold what its config says. " + ". ".join(parts) + ".")
 
 
 def _fill(
@@ -306,6 +309,8 @@ def _account_for_rest(
     carried = []
     aliases = family.aliases(head)
     others = _other_heads(family, head.kind if same_head else None)
+    if head.encoder_alone and not same_head:  # the decoder is left behind
+        others += [rule.pattern(base) for rule in family.backbone for base in dict.fromkeys((family.base, ""))]
     for name in sorted(set(tensors) - set(used)):
         if name in aliases and aliases[name] in variables:
             if not tensors.equal(tensors[name], variables[aliases[name]]):

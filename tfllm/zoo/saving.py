@@ -13,6 +13,7 @@ import numpy as np
 
 from tfllm import models, zoo
 from tfllm.checkpoints import write_tensors
+from tfllm.checkpoints.directory import GENERATION_CONFIG
 from tfllm.errors import UserError
 from tfllm.zoo.loading import active_rules
 
@@ -28,7 +29,7 @@ def save(
     overwrite: bool = False,
     max_shard_bytes: int = 5 * 10**9,
 ) -> None:
-    """Writes `config.json`, `model.safetensors` and the tokenizer's files.
+    """Writes `config.json`, `model.safetensors`, the tokenizer's files, and `generation_config.json` if there was one.
 
     Args:
         model: a tfllm model with a head of the family, or a backbone.
@@ -64,14 +65,20 @@ def save(
     staging = tempfile.mkdtemp(prefix=f".{os.path.basename(directory)}-", dir=parent)
     try:
         write_tensors(tensors, staging, max_shard_bytes)
-        with open(os.path.join(staging, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(export_config(model, checkpoint, tensors), file, indent=2, sort_keys=True)
-            file.write("\n")
+        _write_json(os.path.join(staging, "config.json"), export_config(model, checkpoint, tensors))
+        if checkpoint.get("generation_config") is not None:
+            _write_json(os.path.join(staging, GENERATION_CONFIG), checkpoint["generation_config"])
         if model.tokenizer is not None:
             model.tokenizer.save(staging)
         _move_into_place(staging, directory)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_json(path: str, content: dict) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.write("\n")
 
 
 def export_tensors(model: models.TransformerModel, checkpoint: dict, dtype: str | None = None) -> dict[str, np.ndarray]:
@@ -128,17 +135,12 @@ def _new_checkpoint(model: models.TransformerModel, family_name: str | None) -> 
             f"This model was not loaded from a checkpoint: give family=..., one of {[family.name for family in zoo.families()]}."
         )
     family = zoo.get(family_name)
-    head = next(
-        (
-            h
-            for h in family.heads
-            if (h.model_class or (models.Decoder if model.config.causal else models.Encoder)) is type(model)
-        ),
-        None,
-    )
+    written = family.read_config(family.write_config(model.config))
+    backbone = models.backbone_class(written)
+    head = next((h for h in family.heads if (h.model_class or backbone) is type(model)), None)
     if head is None:
         raise UserError(f"{family.name} has no head for a {type(model).__name__}.")
-    expected = family.read_config(family.write_config(model.config))
+    expected = head.config(written)
     if expected != model.config:
         different = [name for name, value in model.config.to_dict().items() if getattr(expected, name) != value]
         raise UserError(f"{family.name} cannot express this config: {', '.join(different)} would come back different.")

@@ -142,6 +142,14 @@ def t5_like(name: str, prefix: str, *, lm_head_scale: Callable[[Mapping[str, Any
                 base="transformer.",
             ),
             Head("span_predictor", (f"{prefix}ForQuestionAnswering",), dense("classifier", "qa_outputs")),
+            Head("encoder", (f"{prefix}EncoderModel",), encoder_alone=True),
+            Head(
+                "token_classifier",
+                (f"{prefix}ForTokenClassification",),
+                dense("classifier", "classifier"),
+                base="transformer.",
+                encoder_alone=True,
+            ),
         ],
     )
 
