@@ -66,6 +66,8 @@ class Tokenizer(abc.ABC):
         truncation_side: "right" or "left": from which end a text that is too long loses tokens.
         pooled: "first" or "last": the token that stands for an example in the model that the tokenizer was loaded with
             (`tfllm.load` sets it); batches point their heads there.
+        target_form: how that model reads and ends the text that it writes (`tfllm.text.target_form.TargetForm`; `tfllm.load`
+            sets it); `None` for a model that writes none.
         fingerprint: sha256, in hex, of everything that determines the ids; it does not depend on the path.
 
     Example:
@@ -95,6 +97,7 @@ class Tokenizer(abc.ABC):
         self.added_tokens = dict(added_tokens)
         self.truncation_side = truncation_side
         self.pooled = "first"
+        self.target_form = None
         self.files = dict(files)
         self._fingerprint: str | None = None
 
