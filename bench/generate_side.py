@@ -1,6 +1,7 @@
 """The sides of generate.py: GPT-2 small's shape with random weights, greedy. Speaks the protocol of serving.py.
 
-A step is one `generate` call: a prompt of `--prompt_length` tokens a row to `--new_tokens` more, the ids read back.
+A step is one `generate` call: a prompt of `--prompt_length` tokens a row to `--new_tokens` more, the ids read back. The sides
+`continuous` and `static` take `--batch_size` prompts of very different lengths, each with a limit of its own up to `--new_tokens`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import numpy as np
 from serving import serve
 
 VOCAB, WIDTH, LAYERS, HEADS, CONTEXT = 50257, 768, 12, 12, 1024
+QUICK = {"VOCAB": 1000, "WIDTH": 96, "LAYERS": 2}  # for trying the bench
 
 
-def tfllm_side(prompts: np.ndarray, flags: argparse.Namespace):
+def tfllm_model():
     from tfllm import TransformerConfig
-    from tfllm.generation import Generator
     from tfllm.models import CausalLM
 
     config = TransformerConfig(
@@ -37,10 +38,49 @@ def tfllm_side(prompts: np.ndarray, flags: argparse.Namespace):
         lm_head_bias=False,
         pad_id=None,
     )
-    model = CausalLM(config)
-    generator, rows = Generator(model), prompts.tolist()
+    return CausalLM(config)
+
+
+def tfllm_side(prompts: np.ndarray, flags: argparse.Namespace, weights: str = "float"):
+    from tfllm.generation import Generator
+
+    model, rows = tfllm_model(), prompts.tolist()
+    generator = Generator(model, weights=weights)
     options = {"max_new_tokens": flags.new_tokens, "batch_size": len(rows)}
     return lambda: [result.token_ids for result in generator(rows, **options)], model.count_params()
+
+
+def int8_side(prompts: np.ndarray, flags: argparse.Namespace):
+    return tfllm_side(prompts, flags, "int8")
+
+
+def mixed_lengths(flags: argparse.Namespace) -> tuple[list[int], list[int]]:
+    """Lengths of the prompts and limits of what is generated, evenly spread in their logarithms, from 4 up."""
+    random = np.random.default_rng(1)
+    spread = np.linspace(0, 1, flags.batch_size)
+    lengths, limits = (
+        np.round(4 * (longest / 4) ** random.permutation(spread)).astype(int).tolist()
+        for longest in (flags.prompt_length, flags.new_tokens)
+    )
+    return lengths, limits
+
+
+def mixed_side(prompts: np.ndarray, flags: argparse.Namespace, *, continuous: bool):
+    from tfllm.generation import Generator
+
+    model, (lengths, limits) = tfllm_model(), mixed_lengths(flags)
+    generator, rows = Generator(model), [row[:length].tolist() for row, length in zip(prompts, lengths)]
+    size = flags.slots if continuous else len(rows)
+    options = {"limits": limits, "batch_size": size, "continuous": continuous}
+    return lambda: [result.token_ids for result in generator(rows, **options)], model.count_params()
+
+
+def continuous_side(prompts: np.ndarray, flags: argparse.Namespace):
+    return mixed_side(prompts, flags, continuous=True)
+
+
+def static_side(prompts: np.ndarray, flags: argparse.Namespace):
+    return mixed_side(prompts, flags, continuous=False)
 
 
 def hf_side(prompts: np.ndarray, flags: argparse.Namespace):
@@ -48,7 +88,7 @@ def hf_side(prompts: np.ndarray, flags: argparse.Namespace):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.set_num_threads(flags.threads)
-    model = GPT2LMHeadModel(GPT2Config()).eval()
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS)).eval()
     ids = torch.from_numpy(prompts)
     options = {"max_new_tokens": flags.new_tokens, "min_new_tokens": flags.new_tokens, "do_sample": False}
 
@@ -94,7 +134,14 @@ def read_bandwidth(seconds: float = 2.0) -> float:
     return values.shape[0] * values.shape[1] * 4 / best / 1e9
 
 
-SIDES = {"tfllm": tfllm_side, "hf": hf_side, "kerashub": kerashub_side}
+SIDES = {
+    "tfllm": tfllm_side,
+    "hf": hf_side,
+    "kerashub": kerashub_side,
+    "int8": int8_side,
+    "continuous": continuous_side,
+    "static": static_side,
+}
 
 
 def main() -> None:
@@ -104,12 +151,16 @@ def main() -> None:
     parser.add_argument("--prompt_length", type=int, required=True)
     parser.add_argument("--new_tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--slots", type=int, default=8, help="rows of continuous batching")
+    parser.add_argument("--quick", action="store_true", help="a toy of the same kind")
     flags = parser.parse_args()
+    if flags.quick:
+        globals().update(QUICK)
     if flags.side == "kerashub":
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     prompts = np.random.default_rng(0).integers(1, VOCAB, (flags.batch_size, flags.prompt_length)).astype("int64")
     run, parameters = SIDES[flags.side](prompts, flags)
-    facts = {"bandwidth": read_bandwidth()} if flags.side == "tfllm" else {}
+    facts = {} if flags.side in ("hf", "kerashub") else {"bandwidth": read_bandwidth()}
     start = time.perf_counter()
     run()
     facts["first_call"] = time.perf_counter() - start

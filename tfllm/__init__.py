@@ -19,7 +19,9 @@ _NAMES = {
     "TransformerConfig": ("tfllm.config", "TransformerConfig"),
     "from_keras_hub": ("tfllm.checkpoints.kerashub", "from_keras_hub"),
     "load": ("tfllm.zoo", "load"),
+    "load_adapter": ("tfllm.zoo.adapters", "load_adapter"),
     "save": ("tfllm.zoo", "save"),
+    "save_adapter": ("tfllm.zoo.adapters", "save_adapter"),
 }
 
 __all__ = ["__version__", *_NAMES, *_SUBMODULES]

@@ -13,7 +13,9 @@ from tfllm.errors import UserError
 
 COMMANDS = {
     "finetune": "Fine-tune a checkpoint on a task or on files of your own.",
-    "evaluate": "Score a fine-tuned model with a task's official metrics.",
+    "sweep": "Fine-tune over a grid of flags, resumably, with a table and a plot at the end.",
+    "plan": "Estimate memory, time and cost of a training run before it starts.",
+    "evaluate": "Score a fine-tuned model, or a language model zero- or few-shot, with a task's official metrics.",
     "compare": "Compare two runs on one task: differences, intervals, tests.",
     "predict": "Write labels and probabilities for a task's split or for a file.",
     "generate": "Continue a prompt, a file of prompts, or what you type.",

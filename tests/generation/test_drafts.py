@@ -18,7 +18,7 @@ def guesses(tokens: list[int], count: int = 3) -> list[int]:
     real[:, 2 : 2 + len(tokens)] = True
     one = tf.ones((1,), tf.int32)
     view = View(tf.constant(row), tf.constant(real), 2 + len(tokens), tf.constant(0), one, one, one)
-    return PromptLookup(count)(view).numpy()[0].tolist()
+    return PromptLookup(count)(view, [], {})[0].numpy()[0].tolist()
 
 
 def test_lookup_finds_the_latest_longest_match():

@@ -150,7 +150,7 @@ def test_compiled_call_is_kept_per_model_and_sees_new_weights(task, tokenizer):
 
     model = make_model(tokenizer)
     before = task.predict(model, "test", batch_size=4)
-    function = prediction._compiled(model)
+    function = prediction.compiled_call(model)
     traces = function.experimental_get_tracing_count()
     model.classifier.kernel.assign(-model.classifier.kernel)
     after = task.predict(model, "test", batch_size=4)
@@ -166,9 +166,9 @@ def test_model_whose_layers_change_is_traced_again(task, tokenizer):
     model = make_model(tokenizer)
     before = task.predict(model, "test", batch_size=4)
     for block_or_layer in model.backbone._flatten_layers():
-        if type(block_or_layer).__name__ == "Dense":
+        if isinstance(block_or_layer, tfllm.layers.Dense):
             block_or_layer.enable_lora(2)
-            block_or_layer.lora_kernel_b.assign(np.ones(block_or_layer.lora_kernel_b.shape))
+            block_or_layer.lora_b.assign(np.ones(block_or_layer.lora_b.shape))
     after = task.predict(model, "test", batch_size=4)
     assert np.abs(after - before).max() > 1e-3
     np.testing.assert_allclose(after, one_by_one(model, task, "test", tokenizer), atol=2e-4)

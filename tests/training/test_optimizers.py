@@ -24,12 +24,12 @@ Y = RNG.integers(0, 3, (6, 1)).astype("int32")
 W = np.array([[1], [1], [1], [1], [1], [0]], "float32")
 
 
-def train(make_optimizer, strategy=None, steps=4, config=CONFIG):
+def train(make_optimizer, strategy=None, steps=4, config=CONFIG, data=(X, Y, W)):
     keras.utils.set_random_seed(0)
     with (strategy or tf.distribute.get_strategy()).scope():
         model = models.SequenceClassifier(config, 3)
         model.compile(make_optimizer(), **model.compile_defaults())
-    history = model.fit(tf.data.Dataset.from_tensors((X, Y, W)).repeat(steps), verbose=0)
+    history = model.fit(tf.data.Dataset.from_tensors(data).repeat(steps), verbose=0)
     # A key's bias has no gradient but rounding errors, which Adam scales up to whole steps.
     return [weight.numpy() for weight in model.weights if "key/bias" not in weight.path], history.history
 
@@ -176,3 +176,47 @@ def test_optimizer_travels_in_a_keras_file(tmp_path):
     for m in (model, again):
         m.fit(tf.data.Dataset.from_tensors((X, Y, W)), verbose=0)
     assert largest(model.get_weights(), again.get_weights()) == 0
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.1}], ids=str)
+def test_micro_batches_train_as_one_batch(request, replicas, options):
+    """Parts with uneven numbers of real examples, one of them with none."""
+    strategy = request.getfixturevalue("two_replicas") if replicas == 2 else None
+    rng = np.random.default_rng(5)
+    data = (
+        {"token_ids": rng.integers(1, 23, (8, 7)).astype("int32")},
+        rng.integers(0, 3, (8, 1)).astype("int32"),
+        np.array([[1], [1], [1], [0], [0], [0], [1], [1]], "float32"),
+    )
+    whole, whole_log = train(lambda: optimizer("adamw", 1e-3, **options), data=data)
+    parts, parts_log = train(lambda: optimizer("adamw", 1e-3, micro_batches=4, **options), strategy, data=data)
+    assert largest(whole, parts) < 1e-5
+    np.testing.assert_allclose(whole_log["loss"], parts_log["loss"], atol=1e-5)
+    np.testing.assert_allclose(whole_log["accuracy"], parts_log["accuracy"], atol=1e-6)
+
+
+def test_rows_must_divide_into_micro_batches():
+    with pytest.raises(UserError, match="6 rows, micro_batches=4"):
+        train(lambda: optimizer("adamw", 1e-3, micro_batches=4))
+    with pytest.raises(UserError, match="micro_batches must be"):
+        optimizer("adamw", 1e-3, micro_batches=0)
+
+
+def test_an_infinity_on_one_replica_is_skipped_on_all(two_replicas):
+    """mixed_float16: Keras' loss scale would look at each replica's own gradient."""
+    rows = {"token_ids": np.where(X["token_ids"] == 7, 8, X["token_ids"])}
+    infinite = {"token_ids": rows["token_ids"].copy()}
+    infinite["token_ids"][4, 2] = 7  # on the second replica
+    keras.utils.set_random_seed(0)
+    with two_replicas.scope():
+        model = models.SequenceClassifier(CONFIG, 3, dtype="mixed_float16")
+        model.compile(optimizer("adamw", 1e-2), **model.compile_defaults())
+    table = model.backbone.embedding.token.embeddings
+    table.assign(table.numpy() + 1e6 * (np.arange(23) == 7)[:, None])  # beyond float16
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.fit(tf.data.Dataset.from_tensors((infinite, Y, W)), verbose=0)
+    assert largest(before, [weight.numpy() for weight in model.trainable_weights]) == 0
+    model.fit(tf.data.Dataset.from_tensors((rows, Y, W)).repeat(20), verbose=0)
+    after = [weight.numpy() for weight in model.trainable_weights]
+    assert largest(before, after) > 1e-3 and all(np.isfinite(weight).all() for weight in after)

@@ -221,7 +221,9 @@ def test_nothing_is_written_when_what_was_given_is_wrong(checkpoint, task, tmp_p
         ({"model": ""}, "model is missing"),
         ({"model": str(tmp_path / "nowhere")}, "nowhere"),
         ({"task": None}, "task is missing"),
-        ({"strategy": "tpu"}, "come later. Received: strategy='tpu'"),
+        ({"strategy": "tpu"}, "found no TPU"),
+        ({"strategy": "multi_worker"}, "TF_CONFIG"),
+        ({"tpu": "local"}, "tpu goes with strategy=tpu"),
         ({"optimizer": "adam"}, "'adamw'. Received: 'adam'"),
         ({"task": _task_without_its_test_file(tmp_path), "predict_test": True}, "test.jsonl"),
         (

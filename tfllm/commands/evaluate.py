@@ -13,15 +13,41 @@ from tfllm.training.options import Options, option
 class Config(Options):
     """Flags of `tfllm evaluate`."""
 
-    model: str = option("", "Directory of a fine-tuned classifier, or of a run.")
+    model: str = option("", "Directory of a fine-tuned classifier, or of a run; with --shots, of a language model.")
     task: str = option("", "Name of the task, as `tfllm tasks` lists them.")
     data_dir: str | None = option(None, "Directory with the task's original files.")
+    text_file: str | None = option(None, "The text of the task lm/text.")
     split: str = option("validation", "Split to score.")
     batch_size: int = option(64, "Examples a step.", minimum=1)
     max_length: int = option(128, "Tokens an example; longer ones are cut, counted and reported.", minimum=3)
     layout: str | None = option(
         None, "How examples become rows; default: as suits the model best.", choices=("packed", "bucketed", "padded")
     )
+    shots: int | None = option(
+        None,
+        "Judge a language model as it is, by the likelihood of answers, after so many solved examples; 0: zero-shot. "
+        "Tasks that have no other way (LAMBADA, BLiMP, perplexity, bias sets) are judged so without this flag.",
+        minimum=0,
+    )
+    shots_seed: int = option(1234, "Seed of the draw of solved examples; 1234 draws lm-evaluation-harness' own.")
+    limit: int | None = option(None, "Judge by the first so many examples only.", minimum=1)
+    window: int | None = option(
+        None, "Tokens that the model reads at a time, for perplexities; default: all that it can.", minimum=2
+    )
+    stride: int | None = option(
+        None, "Tokens by which windows move; default: a window. Smaller ones leave more context.", minimum=1
+    )
+    batch_tokens: int = option(4096, "Tokens a step, when judging by likelihoods.", minimum=1)
+    prompt: str | None = option(
+        None, "What a model that writes text reads, with {source} in it, as it was fine-tuned; tasks of texts only."
+    )
+    max_target_length: int | None = option(None, "Tokens of a text that the model writes.", minimum=2)
+    num_beams: int | None = option(None, "Beams to write texts with; default: greedily.", minimum=1)
+    language: str | None = option(None, "Token of the target's language in a multilingual model, such as de_DE.")
+    skip_bad_rows: bool = option(False, "Leave damaged rows out, and count them, rather than stop at the first.")
+    out: str | None = option(None, "Also write the scores of a judgement by likelihoods to this JSON file.")
+    rows_out: str | None = option(None, "Also write a JSON line an example, of such a judgement, to this file.")
+    overwrite: bool = option(False, "Replace these files if they exist.")
     format: str = option("text", "What to print.", choices=("text", "json"))
 
 
@@ -33,8 +59,21 @@ def run(config: Config) -> None:
 
     if not config.task:
         raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them).")
-    task = tasks.get(config.task, data_dir=config.data_dir)
+    wanted = {
+        "text_file": config.text_file,
+        "skip_bad_rows": config.skip_bad_rows or None,
+        "prompt": config.prompt,
+        "max_target": config.max_target_length,
+        "num_beams": config.num_beams,
+        "language": config.language,
+    }
+    options = {name: value for name, value in wanted.items() if value is not None}
+    task = tasks.get(config.task, data_dir=config.data_dir, **options)
     split = task.split(config.split)
+    if config.shots is not None or not task.strategy.trained:
+        _judge(config, task, split)
+        return
+    _check_flags(config)
     model = load_fine_tuned(config.model, task.strategy.head)
     check_labels(model, task)
     scores = task.evaluate(
@@ -48,3 +87,34 @@ def run(config: Config) -> None:
         print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     if scores["truncated"]:
         print(f"{scores['truncated']} examples were longer than {config.max_length} tokens and were cut.")
+
+
+# Flags of a judgement by likelihoods, which mean nothing for a fine-tuned head.
+_JUDGING = ("limit", "window", "stride", "out", "rows_out", "overwrite")
+
+
+def _judge(config: Config, task, split: str) -> None:
+    from tfllm.commands.judged import judge, load_language_model, print_judgement
+
+    options = {
+        "shots": config.shots or 0,
+        "seed": config.shots_seed,
+        **{name: getattr(config, name) for name in ("limit", "window", "stride", "batch_tokens")},
+    }
+    if task.prompt is None:
+        raise UserError(f"{task.name} has no prompt that a language model could be asked with: leave --shots out.")
+    model = load_language_model(config.model)
+    scores = judge(model, task, split, options, out=config.out, rows_out=config.rows_out, overwrite=config.overwrite)
+    if config.format == "json":
+        print(json.dumps(scores, ensure_ascii=False))
+    else:
+        print_judgement(scores)
+
+
+def _check_flags(config: Config) -> None:
+    for name in _JUDGING:
+        if getattr(config, name) != getattr(Config, name, None):
+            raise UserError(
+                f"{name} is for a judgement by likelihoods: add --shots=0 for one. "
+                f"Received: {name}={getattr(config, name)!r} for a fine-tuned model."
+            )

@@ -12,7 +12,8 @@ def load_fine_tuned(path: str, head: str = "classifier"):
 
     Args:
         path: a directory with a fine-tuned model, or a run.
-        head: the head that is needed, as `tfllm.load` knows it.
+        head: the head that is needed, as `tfllm.load` knows it. One that pretraining has made (a language model's, or none: the
+            backbone) need not have been fine-tuned.
 
     Raises:
         UserError: no path, or the checkpoint has no such head or no tokenizer.
@@ -31,11 +32,15 @@ def load_fine_tuned(path: str, head: str = "classifier"):
 
     import tfllm
     from tfllm.checkpoints.kerashub import preset_of
-    from tfllm.models import SequenceClassifier, SpanPredictor
+    from tfllm.models import SequenceClassifier, SpanPredictor, TokenClassifier, TransformerModel
 
     preset = preset_of(path)
-    model = tfllm.load(path) if preset is None else tfllm.from_keras_hub(preset)
-    wanted = {"classifier": SequenceClassifier, "span_predictor": SpanPredictor}[head]
+    own = {"classifier": SequenceClassifier, "span_predictor": SpanPredictor, "token_classifier": TokenClassifier}
+    if preset is None:
+        model = tfllm.load(path) if head in own else tfllm.load(path, head=head)
+    else:
+        model = tfllm.from_keras_hub(preset)
+    wanted = own.get(head, TransformerModel)
     fits = isinstance(model, wanted) if preset is None else head == "classifier"
     if not fits or model.checkpoint["fresh"]:
         raise UserError(
@@ -48,7 +53,7 @@ def load_fine_tuned(path: str, head: str = "classifier"):
 
 def label_names(model) -> tuple[str, ...] | None:
     """The names of the model's classes; `None` for a regression."""
-    if model.regression:
+    if getattr(model, "regression", False):
         return None
     declared = getattr(model, "label_names", None)
     if declared is not None:

@@ -35,6 +35,8 @@ def _baseline_name(baseline: dict[str, dict]) -> list[str]:
 def _print_run(results: dict) -> None:
     title = f"{results['model']['base']} on {results['task']['name']}"
     print_scores(results["scores"], results["baseline"], title)
+    for name, signature in next(iter(results["scores"].values()), {}).get("signature", {}).items():
+        print(f"{name}: {signature}")
     for split, count in results["truncated"].items():
         if count:
             print(f"{count} examples of {split} were longer than {results['max_length']} tokens and were cut.")

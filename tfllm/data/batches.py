@@ -55,7 +55,8 @@ class Batches:
 
     `y` (B, K), int32 or float32, holds the labels (`None` if there are none), and `w` (B, K) float32 is 1 where the
     slot holds an example and 0 where it is empty. Where an example's label is places in its row (a span), `y` is
-    (B, 2) and `w` (B,), and the layout is one of those with one example a row.
+    (B, 2) and `w` (B,), and the layout is one of those with one example a row. Where tokens have labels, `y` and `w` are
+    (B, T), and `w` is 1 at the tokens that have one.
 
     The order is a function of `(seed, epoch, step)`, and which examples make step k depends on neither `rows` nor
     `replicas` nor `shard`. Where the number of examples is no multiple of `batch_size`, the slots left over are empty:
@@ -145,7 +146,7 @@ class Batches:
                 f"No example may be longer than max_length={max_length}. Received: one of {longest} tokens. "
                 "Give the same max_length to tokenize, which cuts longer ones and counts them."
             )
-        self.tokenized, self.layout, self.batch_size = tokenized, layout, batch_size
+        self.tokenized, self.layout, self.batch_size, self.max_length = tokenized, layout, batch_size, max_length
         self.shuffle, self.seed, self.pooled, self.pad_id, self.shard = shuffle, seed, pooled, pad_id, shard
         self._lengths, self._offsets = tokenized.lengths, tokenized.offsets
         self._plan = _plan(self._lengths, layout, batch_size, rows, multiple, max_shapes, max_length)
@@ -215,6 +216,9 @@ class Batches:
             x["type_ids"] = spread(self.tokenized.type_ids[sources])
         pooled = starts if self.pooled == "first" else starts + lengths - 1
         x["head_positions"] = np.where(filled, pooled, 0).astype(np.int32)
+        if self.tokenized.token_labels is not None:
+            y = spread(self.tokenized.token_labels[sources], -1)
+            return x, np.maximum(y, 0), (y >= 0).astype(np.float32)
         y, labels, weights = None, self.tokenized.labels, filled.astype(np.float32)
         if labels is not None:
             y = np.zeros((*indices.shape, *labels.shape[1:]), labels.dtype)
@@ -329,6 +333,8 @@ class Batches:
             names.append("type_ids")
         slots = (self._rows, self.slots)
         x = {**{name: tokens for name in names}, "head_positions": tf.TensorSpec(slots, tf.int32)}
+        if self.tokenized.token_labels is not None:
+            return x, tokens, tf.TensorSpec(tokens.shape, tf.float32)
         if self.tokenized.labels is None:
             return (x,)
         labels = self.tokenized.labels
@@ -343,7 +349,11 @@ class Batches:
     @property
     def fill(self) -> float:
         """Real tokens / computed tokens of an epoch (epoch 0; "bucketed" ones differ a little), over all shards."""
-        return int(self._lengths.sum()) / self._computed_tokens
+        return self._real_tokens / self._computed_tokens
+
+    @property
+    def _real_tokens(self) -> int:
+        return int(self._lengths.sum())
 
     def report(self) -> dict:
         """What these batches are and what they cost, for logs: plain numbers, strings and lists.
@@ -362,7 +372,7 @@ class Batches:
             "steps_per_epoch": self.steps_per_epoch,
             "slots": self.slots,
             "shapes": [{"rows": b, "tokens": t, "share": float(np.mean(widths == t))} for b, t in self.shapes],
-            "real_tokens": int(self._lengths.sum()),
+            "real_tokens": self._real_tokens,
             "computed_tokens": self._computed_tokens,
             "fill": self.fill,
         }

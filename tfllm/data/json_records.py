@@ -19,19 +19,25 @@ def json_records(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
         DataError: as `decoded_lines`, and broken JSON or a line that is not an object.
     """
     for line, text in decoded_lines(path):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except ValueError as error:  # a JSONDecodeError, or a whole number with more digits than Python reads
-            raise DataError(path, line, f"broken JSON: {error}. Expected one object a line.") from None
-        except RecursionError:
-            raise DataError(path, line, "JSON is nested too deeply. Expected one flat object a line.") from None
-        if not isinstance(record, dict):
-            raise DataError(
-                path, line, f"expected a JSON object with columns as keys. Received: {type(record).__name__}."
-            )
-        yield line, record
+        if text.strip():
+            yield line, json_object(path, line, text)
+
+
+def json_object(path: str | os.PathLike, line: int, text: str) -> dict:
+    """The object that a line holds.
+
+    Raises:
+        DataError: broken JSON, or no object.
+    """
+    try:
+        record = json.loads(text)
+    except ValueError as error:  # a JSONDecodeError, or a whole number with more digits than Python reads
+        raise DataError(path, line, f"broken JSON: {error}. Expected one object a line.") from None
+    except RecursionError:
+        raise DataError(path, line, "JSON is nested too deeply. Expected one flat object a line.") from None
+    if not isinstance(record, dict):
+        raise DataError(path, line, f"expected a JSON object with columns as keys. Received: {type(record).__name__}.")
+    return record
 
 
 def member(path: str | os.PathLike, line: int | None, record: dict, key: str, kind: type):

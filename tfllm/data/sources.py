@@ -63,7 +63,7 @@ def read_csv(
     Raises:
         DataError: as `read_tsv`, and quotes that do not match. The line is the one where the record starts.
     """
-    return _read_delimited(path, _csv_records(path, delimiter), Columns(**columns), header, skip_ragged)
+    return _read_delimited(path, csv_records(path, delimiter), Columns(**columns), header, skip_ragged)
 
 
 def read_jsonl(path: str | os.PathLike, **columns) -> Examples:
@@ -204,7 +204,8 @@ def _delimited_rows(
             yield Row(line, [], ragged=f"not {width} fields or no label")
 
 
-def _csv_records(path: str | os.PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def csv_records(path: str | os.PathLike, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields `(line where the record starts, fields)` of a file with CSV quoting; `DataError` where the quoting is broken."""
     # The module's limit of 131,072 characters a field is process-wide and would refuse a long document.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     reader = csv.reader((line for _, line in decoded_lines(path, keep_ends=True)), delimiter=delimiter, strict=True)

@@ -45,6 +45,8 @@ class TokenizedExamples:
         type_ids: uint8 like `token_ids`, the token types; `None` if the tokenizer has none.
         labels: `(N,)` int32 class numbers or float32 values; `None` if there are none.
         truncated: how many examples were cut to fit the maximum length.
+        token_labels: int32 like `token_ids`, a label for each token, -1 where there is none (a tagger's tags, or the
+            next token of a language model); `None` if single tokens have no labels.
     """
 
     token_ids: np.ndarray
@@ -52,6 +54,7 @@ class TokenizedExamples:
     type_ids: np.ndarray | None = None
     labels: np.ndarray | None = None
     truncated: int = 0
+    token_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

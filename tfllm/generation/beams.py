@@ -1,11 +1,16 @@
 """Beam search as tensors of static shape, with the stopping rules of transformers (`GenerationMixin._beam_search`, version 5).
 
-The state is that of `loop`, B x K rows (the K beams of a prompt one after another), with
+Groups of beams (diverse beam search, Vijayakumar et al., 2018) are searches of their own, which share the prompt. Only the choice of
+tokens goes group by group: what the groups before have just chosen becomes less likely. (So it was in transformers up to version 4, whose
+searches ended by slightly other rules.)
+
+Below B is the number of searches, prompts x groups, one prompt's groups one after another, and K the beams of a group. The state is that
+of `loop`, B x K rows (the K beams of a search one after another), with
 
 | key | shape | |
 | --- | --- | --- |
 | `scores` | (B, K) | sum of log-probabilities of each running beam |
-| `open` | (B,) | whether the prompt's search goes on |
+| `open` | (B,) | whether the search goes on |
 | `best_ids` | (B, K, N) | finished texts, best first |
 | `best_scores` | (B, K) | their scores: log-probabilities summed, divided by length ** length_penalty |
 | `best_lengths` | (B, K) | their tokens, the end token included |
@@ -32,26 +37,34 @@ class BeamRules:
     """How beams are scored and when a search ends.
 
     Args:
-        beams: running beams K.
+        beams: running beams of a prompt.
         length_penalty: exponent of the length that a finished text's log-probability is divided by.
         early_stopping: True: as soon as K texts are finished; False: when the best running beam, scored at its present length, is
             no better than the worst finished text; `"never"`: when it could not become better at any length.
+        groups: of how many groups the beams are. They divide the beams.
+        diversity_penalty: taken from a token's log-probability for every beam of the groups before that has just chosen it.
     """
 
     beams: int
     length_penalty: float = 1.0
     early_stopping: bool | str = False
+    groups: int = 1
+    diversity_penalty: float = 0.0
+
+    @property
+    def group_beams(self) -> int:
+        return self.beams // self.groups
 
 
 def start_beams(state: dict, rules: BeamRules) -> dict:
-    """Beams from the state of `loop.start`: each prompt K times."""
-    beams = rules.beams
+    """Beams from the state of `loop.start`: each prompt as often as it has beams."""
+    beams = rules.group_beams
     rows, new_tokens = state["log_probs"].shape
-    shape = (rows, beams)
-    state = tf.nest.map_structure(lambda x: tf.repeat(x, beams, axis=0) if x.shape.rank else x, state)
+    shape = (rows * rules.groups, beams)
+    state = tf.nest.map_structure(lambda x: tf.repeat(x, rules.beams, axis=0) if x.shape.rank else x, state)
     return {
         **state,
-        # The beams of a prompt are the same at first: only one of them may count.
+        # The beams of a search are the same at first: only one of them may count.
         "scores": tf.where(tf.range(beams) == 0, 0.0, tf.fill(shape, _LOW)),
         "open": tf.logical_not(state["finished"][::beams]),
         "best_ids": tf.zeros((*shape, new_tokens), tf.int32),
@@ -70,8 +83,8 @@ def advance_beams(
     state: dict,
     count: tf.Tensor,
 ) -> dict:
-    """Up to `count` more tokens; fewer when the search of every prompt has ended."""
-    beams = rules.beams
+    """Up to `count` more tokens; fewer when every search has ended."""
+    beams = rules.group_beams
     rows, new_tokens = state["best_ids"].shape[0], state["best_ids"].shape[2]
     width = state["token_ids"].shape[1] - new_tokens
     # So many candidates that K of them go on even if the best all end.
@@ -85,11 +98,33 @@ def advance_beams(
         step, limits = state["step"], state["limits"][::beams]
         logits, cache = last_logits(steps, state, width)
         log_probs = tf.nn.log_softmax(logits)
-        scores = apply(processors, log_probs, view_of(state, width))
-        vocab_size = scores.shape[-1]
-        totals = tf.reshape(scores, (rows, beams, vocab_size)) + state["scores"][:, :, None]
-        totals, index = tf.math.top_k(tf.reshape(totals, (rows, beams * vocab_size)), keep)
+        vocab_size = log_probs.shape[-1]
+
+        def choose(group: int, others: tf.Tensor):
+            """One group's candidates and which of them go on; `others` `(B / groups, V)` counts what the groups before have chosen."""
+            of_group = _group_rows(rules, group)
+            lowered = of_group(log_probs, beams) - rules.diversity_penalty * tf.repeat(others, beams, axis=0)
+            scores = apply(processors, lowered, view_of(state, width).map_rows(lambda x: of_group(x, beams)))
+            totals = tf.reshape(scores, (-1, beams, vocab_size)) + of_group(state["scores"])[:, :, None]
+            totals, index = tf.math.top_k(tf.reshape(totals, (-1, beams * vocab_size)), keep)
+            tokens = index % vocab_size
+            ended = is_end(tokens, eos_ids)
+            running, kept = tf.math.top_k(totals + tf.cast(ended, tf.float32) * _LOW, beams)
+            going = tf.one_hot(tf.gather(tokens, kept, batch_dims=1), vocab_size)
+            # A search that has ended chooses nothing.
+            counts = tf.reduce_sum(going, axis=1) * tf.cast(of_group(state["open"]), tf.float32)[:, None]
+            return others + counts, (totals, index, ended, running, kept)
+
+        others, chosen = tf.zeros((rows // rules.groups, vocab_size)), []
+        for group in range(rules.groups):
+            others, choice = choose(group, others)
+            chosen.append(choice)
+        # Each from (B / groups, C) a group to (B, C).
+        totals, index, ended, running, kept = (
+            tf.reshape(tf.stack(parts, axis=1), (rows, parts[0].shape[1])) for parts in zip(*chosen)
+        )
         parents, tokens = index // vocab_size, index % vocab_size  # (B, keep)
+        ended = tf.logical_or(ended, (step + 1 >= limits)[:, None])
 
         here = tf.range(new_tokens) == step
         ids = _of_parents(state["token_ids"][:, width:], parents, beams)
@@ -98,10 +133,8 @@ def advance_beams(
         all_log_probs = tf.where(
             here, token_log_probs[:, :, None], _of_parents(state["log_probs"], parents, beams)
         )  # (B, keep, N)
-        ended = tf.logical_or(is_end(tokens, eos_ids), (step + 1 >= limits)[:, None])
 
         # Beams that go on.
-        running, kept = tf.math.top_k(totals + tf.cast(ended, tf.float32) * _LOW, beams)
         rows_of = tf.gather(parents, kept, batch_dims=1) + tf.range(rows)[:, None] * beams
         rows_of = tf.reshape(rows_of, (rows * beams,))
         prompt = state["token_ids"][:, :width]
@@ -141,6 +174,32 @@ def advance_beams(
         )
 
     return tf.while_loop(goes_on, one_token, (state,))[0]
+
+
+def finish_beams(state: dict, rules: BeamRules) -> dict:
+    """The state with the finished texts of each prompt's groups together, best first: `best_*` of as many rows as prompts."""
+    if rules.groups == 1:
+        return state
+
+    def of_prompts(values):
+        return tf.reshape(values, (-1, rules.beams, *values.shape[2:]))
+
+    scores, order = tf.math.top_k(of_prompts(state["best_scores"]), rules.beams)
+    names = ("best_ids", "best_lengths", "best_log_probs", "best_ended")
+    best = {name: tf.gather(of_prompts(state[name]), order, batch_dims=1) for name in names}
+    return {**state, **best, "best_scores": scores}
+
+
+def _group_rows(rules: BeamRules, group: int):
+    """`(B x each, …)` to the rows of one group of every prompt, as a function of the values and of `each`."""
+
+    def of_group(values: tf.Tensor, each: int = 1) -> tf.Tensor:
+        if rules.groups == 1:
+            return values
+        rest = values.shape[1:]
+        return tf.reshape(tf.reshape(values, (-1, rules.groups, each, *rest))[:, group], (-1, *rest))
+
+    return of_group
 
 
 def _of_parents(values, parents, beams: int):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfllm.generation import beams, loop
-from tfllm.generation.drafts import PromptLookup, advance_with_drafts
+from tfllm.errors import UserError
+from tfllm.generation import beams, slots
+from tfllm.generation.int8 import Int8Weights
+from tfllm.generation.methods import PLAIN, Method
 from tfllm.generation.processors import Processor, numbers, structure, with_numbers
 from tfllm.generation.steps import make_steps
 
@@ -20,57 +23,85 @@ class CompiledLoops:
     Args:
         model: a `CausalLM` or a `Seq2SeqLM`.
         jit_compile: with XLA.
+        weights: `"float"`, the model's own, or `"int8"`, see `Int8Weights`.
 
     Attributes:
         traces: how often a loop was traced, which is how many were compiled.
     """
 
-    def __init__(self, model: keras.Model, *, jit_compile: bool = True):
+    def __init__(self, model: keras.Model, *, jit_compile: bool = True, weights: str = "float"):
         self.steps = make_steps(model)
         self.jit_compile = jit_compile
         self.traces = 0
+        if weights not in ("float", "int8"):
+            raise UserError(f'weights must be "float" or "int8". Received: weights={weights!r}.')
+        self.int8 = Int8Weights(model, compiled=jit_compile) if weights == "int8" else None
         self._functions: dict[tuple, Callable] = {}
 
-    def start(self, batch: dict[str, np.ndarray], new_tokens: int) -> dict:
-        """See `loop.start`."""
+    def start(self, batch: dict[str, np.ndarray], new_tokens: int, method: Method = PLAIN) -> dict:
+        """See `Method.start`. `new_tokens` are the text's alone."""
         batch = {key: tf.constant(value) for key, value in batch.items()}
-        return self._call(("start", new_tokens), lambda batch: loop.start(self.steps, batch, new_tokens), batch)
+        places = new_tokens + method.extra_places
+        return self._call(("start", method, places), lambda batch: method.start(self.steps, batch, places), batch)
 
-    def advance(self, processors: Sequence[Processor], eos_ids: tuple[int, ...], state: dict, count: int) -> dict:
-        """See `loop.advance`."""
+    def advance(
+        self,
+        processors: Sequence[Processor],
+        eos_ids: tuple[int, ...],
+        state: dict,
+        count: int,
+        method: Method = PLAIN,
+    ) -> dict:
+        """See `Method.advance`."""
 
         def body(state, count, values):
-            return loop.advance(self.steps, with_numbers(processors, values), eos_ids, state, count)
+            return method.advance(self.steps, with_numbers(processors, values), eos_ids, state, count)
 
         arguments = state, tf.constant(count), _vector(processors)
-        return self._call(("advance", structure(processors), eos_ids), body, *arguments)
-
-    def advance_with_drafts(self, processors, eos_ids, draft: PromptLookup, state: dict, count: int) -> dict:
-        """See `drafts.advance_with_drafts`."""
-
-        def body(state, count, values):
-            fed = with_numbers(processors, values)
-            return advance_with_drafts(self.steps, fed, eos_ids, draft, state, count)
-
-        arguments = state, tf.constant(count), _vector(processors)
-        return self._call(("drafts", structure(processors), eos_ids, draft), body, *arguments)
+        return self._call(("advance", method, structure(processors), eos_ids), body, *arguments)
 
     def search(self, processors, eos_ids, rules: beams.BeamRules, state: dict, count: int) -> dict:
-        """See `beams.start_beams` and `beams.advance_beams`."""
+        """See `beams.start_beams`, `beams.advance_beams` and `beams.finish_beams`."""
 
         def body(state, count, values):
             state = beams.start_beams(state, rules)
-            return beams.advance_beams(self.steps, with_numbers(processors, values), eos_ids, rules, state, count)
+            fed = with_numbers(processors, values)
+            return beams.finish_beams(beams.advance_beams(self.steps, fed, eos_ids, rules, state, count), rules)
 
         arguments = state, tf.constant(count), _vector(processors)
         return self._call(("search", structure(processors), eos_ids, rules), body, *arguments)
+
+    def advance_slots(
+        self, processors: Sequence[Processor], eos_ids: tuple[int, ...], state: dict, count: int, idle: int
+    ) -> tf.Tensor:
+        """See `slots.advance_slots`."""
+
+        def body(state, count, idle, values):
+            return slots.advance_slots(self.steps, with_numbers(processors, values), eos_ids, state, count, idle)
+
+        arguments = state, tf.constant(count), tf.constant(idle), _vector(processors)
+        return self._call(("advance_slots", structure(processors), eos_ids), body, *arguments)
+
+    def enter(self, state: dict, row: int, newcomer: dict) -> tf.Tensor:
+        """See `slots.enter`."""
+        return self._call(("enter",), slots.enter, state, tf.constant(row), newcomer)
+
+    def move_left(self, state: dict, by: int) -> tf.Tensor:
+        """See `slots.move_left`."""
+        return self._call(("move_left",), slots.move_left, state, tf.constant(by))
+
+    def refresh(self) -> None:
+        """Takes the model's present weights. (Those in float are read at every call anyway.)"""
+        if self.int8 is not None:
+            self.int8.refresh()
 
     def _call(self, key: tuple, body: Callable, *arguments):
         """Calls `body`, compiled for `key` and the arguments' shapes."""
         key = (*key, *(tuple(tensor.shape) for tensor in tf.nest.flatten(arguments)))
         if key not in self._functions:
             function = tf.function(body, jit_compile=self.jit_compile, autograph=False)
-            self._functions[key] = function.get_concrete_function(*arguments)
+            with contextlib.nullcontext() if self.int8 is None else self.int8.in_use():
+                self._functions[key] = function.get_concrete_function(*arguments)
             self.traces += 1
         return self._functions[key](*arguments)
 

@@ -26,7 +26,7 @@ class MinNewTokens:
     eos_ids: tuple[int, ...]
 
     def __call__(self, logits, view: View):
-        early = tf.logical_and(view.step < self.count, _members(self.eos_ids, logits.shape[-1]))
+        early = tf.logical_and((view.new < self.count)[:, None], _members(self.eos_ids, logits.shape[-1]))
         return tf.where(early, FORBIDDEN, logits)
 
 
@@ -56,7 +56,7 @@ class ForcedFirst:
     token: int
 
     def __call__(self, logits, view: View):
-        return tf.where(view.step == 0, _only(self.token, logits.shape[-1]), logits)
+        return tf.where((view.new == 0)[:, None], _only(self.token, logits.shape[-1]), logits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,21 @@ class ForcedLast:
     token: int
 
     def __call__(self, logits, view: View):
-        last = (view.limits - 1 == view.step)[:, None]
+        last = (view.limits - 1 == view.new)[:, None]
         return tf.where(last, _only(self.token, logits.shape[-1]), logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """Forbids all tokens but those that the loop is told from outside, a step at a time (`View.allowed`).
+
+    Where the processors before it have forbidden all of these, it leaves those that are not allowed, by which the caller sees it.
+    """
+
+    def __call__(self, logits, view: View):
+        left = tf.where(view.allowed, logits, FORBIDDEN)
+        none = tf.reduce_all(left == FORBIDDEN, axis=-1, keepdims=True)
+        return tf.where(none, tf.where(view.allowed, FORBIDDEN, 0.0), left)
 
 
 def _only(token: int, vocab_size: int) -> np.ndarray:

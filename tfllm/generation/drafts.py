@@ -1,22 +1,44 @@
-"""Decoding with drafts: several guessed tokens are checked in one forward pass, and the right ones kept (Leviathan et al., 2023).
-
-What the loop chooses is a function of the text so far and of the row's seed, so a guess is right if it is what would have been chosen:
-the text is that of plain decoding, drawn or greedy, up to rounding of the logits. Guesses come from the text itself (prompt
-lookup), which pays where a text repeats its prompt: summaries, edits, code. One row at a time.
-"""
+"""Drafts: what guesses the next tokens, for `tfllm.generation.speculative` to check."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Protocol
 
+import keras
 import tensorflow as tf
 
-from tfllm.generation.loop import is_end, view_of
+from tfllm.errors import UserError
+from tfllm.generation import loop
 from tfllm.generation.processors import Processor, apply
-from tfllm.generation.prompts import context_length
-from tfllm.generation.steps import CausalSteps
+from tfllm.generation.prompts import Prompt, context_length
+from tfllm.generation.steps import make_steps
 from tfllm.generation.view import View
+
+
+class Draft(Protocol):
+    """Guesses `count` tokens of one row. Hashable: drafts that are equal share what was compiled.
+
+    A guess cannot make a text wrong, only slow: it counts if it is what would have been chosen without it.
+    """
+
+    count: int
+
+    def start(self, batch: dict[str, tf.Tensor], new_tokens: int) -> dict:
+        """What it remembers of the prompt: tensors. Takes what `loop.start` takes."""
+
+    def __call__(self, view: View, processors: Sequence[Processor], memory: dict) -> tuple[tf.Tensor, dict]:
+        """The guesses `(1, count)` int32, and the memory.
+
+        Args:
+            view: the state at the moment when the first of them is chosen.
+            processors: the text's own, the random draw included.
+            memory: from `start` or `keep`.
+        """
+
+    def keep(self, memory: dict, kept: tf.Tensor) -> dict:
+        """The memory when `kept` tokens became text, a scalar: `kept - 1` guesses were right, and one token came after them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +53,10 @@ class PromptLookup:
     count: int
     ngram: int = 3
 
-    def __call__(self, view: View) -> tf.Tensor:
-        """`(1, count)` int32."""
+    def start(self, batch: dict[str, tf.Tensor], new_tokens: int) -> dict:
+        return {}
+
+    def __call__(self, view: View, processors: Sequence[Processor], memory: dict) -> tuple[tf.Tensor, dict]:
         known = tf.where(view.real, view.token_ids, -1)[0]
         places = tf.range(known.shape[0])
         end = view.width + view.step
@@ -46,80 +70,85 @@ class PromptLookup:
             after = tf.reduce_max(tf.where(matches, places + size, 0))
             best = tf.where(after > 0, after, best)  # a longer match goes before a shorter one
         padded = tf.pad(view.token_ids[0], ((0, self.count),))
-        return tf.slice(padded, (best,), (self.count,))[None]
+        return tf.slice(padded, (best,), (self.count,))[None], memory
+
+    def keep(self, memory: dict, kept: tf.Tensor) -> dict:
+        return memory
 
 
-def advance_with_drafts(
-    steps: CausalSteps,
-    processors: Sequence[Processor],
-    eos_ids: tuple[int, ...],
-    draft: PromptLookup,
-    state: dict,
-    count: tf.Tensor,
-) -> dict:
-    """`loop.advance` for one row, several tokens a step. The state has `draft.count` more places than may be generated."""
-    width = state["token_ids"].shape[1] - state["log_probs"].shape[1]
-    places, new_places = tf.range(state["token_ids"].shape[1]), tf.range(state["log_probs"].shape[1])
-    checked = tf.range(draft.count + 1)
-    longest = context_length(steps.model.config)
-    end = state["step"] + count
+@dataclasses.dataclass(frozen=True)
+class ModelDraft:
+    """Guesses what a smaller model says (Leviathan et al., 2023; Chen et al., 2023).
 
-    def goes_on(state):
-        return tf.logical_and(state["step"] < end, tf.logical_not(tf.reduce_all(state["finished"])))
+    It chooses as the text does: with the same processors and, where tokens are drawn, with the same noise for a place. Two models
+    that nearly agree then nearly always draw the same token (a Gumbel coupling: Daliri et al., 2024).
 
-    def one_step(state):
-        step = state["step"]
-        guesses = draft(view_of(state, width))  # (1, k)
-        last = tf.slice(state["token_ids"], (0, width - 1 + step), (1, 1))
-        positions = tf.maximum(state["positions"] - 1, 0)[:, None] + checked
-        tokens = {
-            "token_ids": tf.concat([last, guesses], axis=1),
-            "example_ids": tf.ones((1, draft.count + 1), tf.int32),
-            "position_ids": positions if longest is None else tf.minimum(positions, longest - 1),
-        }
-        cached = state["cache"]["length"]
-        logits, cache = steps.next(tokens, state["cache"])  # (1, k + 1, V)
-        chosen = []
-        for i in range(draft.count + 1):
-            seen = dict(state)
-            for j in range(i):
-                here = places == width + step + j
-                seen["token_ids"] = tf.where(here, guesses[:, j : j + 1], seen["token_ids"])
-                seen["real"] = tf.logical_or(seen["real"], here)
-            seen |= {"step": step + i, "positions": state["positions"] + i}
-            scores = apply(processors, logits[:, i], view_of(seen, width))
-            chosen.append(tf.argmax(scores, axis=-1, output_type=tf.int32))
-        chosen = tf.stack(chosen, axis=1)  # (1, k + 1)
+    Args:
+        model: a language model of the same vocabulary and kind.
+        count: tokens to guess.
+    """
 
-        # Token i counts if all guesses before it were right and nothing before it ended the text.
-        ends = tf.logical_or(
-            is_end(chosen, eos_ids), state["lengths"][:, None] + checked + 1 >= state["limits"][:, None]
+    model: keras.Model
+    count: int
+
+    def start(self, batch: dict[str, tf.Tensor], new_tokens: int) -> dict:
+        return loop.start(make_steps(self.model), batch, new_tokens)["cache"]
+
+    def __call__(self, view: View, processors: Sequence[Processor], memory: dict) -> tuple[tf.Tensor, dict]:
+        steps, longest = make_steps(self.model), context_length(self.model.config)
+        first = view.width + view.step
+        places = tf.range(view.token_ids.shape[1])
+
+        def one_token(i, token_ids, real, cache):
+            last = tf.slice(token_ids, (0, first + i - 1), (1, 1))
+            position = tf.maximum(view.positions + i - 1, 0)[:, None]
+            tokens = {
+                "token_ids": last,
+                "example_ids": tf.ones_like(last),
+                # The last guesses may lie behind the longest sequence, where no text will be.
+                "position_ids": position if longest is None else tf.minimum(position, longest - 1),
+            }
+            logits, cache = steps.next(tokens, cache)
+            seen = dataclasses.replace(
+                view, token_ids=token_ids, real=real, step=view.step + i, positions=view.positions + i
+            )
+            guess = tf.argmax(apply(processors, logits[:, 0], seen), axis=-1, output_type=tf.int32)
+            here = places == first + i
+            return i + 1, tf.where(here, guess[:, None], token_ids), tf.logical_or(real, here), cache
+
+        # Once more than there are guesses: the last of them enters the cache, too, in case that all are right.
+        _, token_ids, _, memory = tf.while_loop(
+            lambda i, *_: i <= self.count, one_token, (tf.constant(0), view.token_ids, view.real, memory)
         )
-        goes = tf.logical_and(chosen[:, :-1] == guesses, tf.logical_not(ends[:, :-1]))
-        kept = 1 + tf.reduce_sum(tf.math.cumprod(tf.cast(goes, tf.int32), axis=1))
-        counts = checked < kept
-        log_probs = tf.gather(logits, chosen, batch_dims=2) - tf.reduce_logsumexp(logits, axis=-1)
-        ids, known, new_log_probs = state["token_ids"], state["real"], state["log_probs"]
-        for i in range(draft.count + 1):
-            here = tf.logical_and(places == width + step + i, counts[i])
-            ids = tf.where(here, chosen[:, i : i + 1], ids)
-            known = tf.logical_or(known, here)
-            here = tf.logical_and(new_places == step + i, counts[i])
-            new_log_probs = tf.where(here, log_probs[:, i : i + 1], new_log_probs)
-        finished = tf.reduce_any(tf.logical_and(ends, counts), axis=1)
-        # Wrong guesses stand behind `length`: the next tokens overwrite them, and none looks ahead.
-        cache["length"] = cached + kept
-        state = {
-            **state,
-            "token_ids": ids,
-            "real": known,
-            "positions": state["positions"] + kept - tf.cast(finished, tf.int32),
-            "lengths": state["lengths"] + kept,
-            "finished": finished,
-            "log_probs": new_log_probs,
-            "step": step + kept,
-            "cache": cache,
-        }
-        return (state,)
+        return tf.slice(token_ids, (0, first), (1, self.count)), memory
 
-    return tf.while_loop(goes_on, one_step, (state,))[0]
+    def keep(self, memory: dict, kept: tf.Tensor) -> dict:
+        # Wrong guesses stand behind `length`: the next tokens overwrite them.
+        return {**memory, "length": memory["length"] - (self.count + 1) + kept}
+
+
+def check_draft_model(draft: keras.Model, model: keras.Model, prompts: Sequence[Prompt]) -> None:
+    """Checks that a model can draft for another.
+
+    Raises:
+        UserError: it does not generate text, is of another kind or vocabulary, or a text would be longer than its longest sequence.
+    """
+    make_steps(draft)
+    ours, theirs = model.config, draft.config
+    if theirs.is_encoder_decoder != ours.is_encoder_decoder:
+        raise UserError(
+            "draft_model must be of the model's kind, decoder or encoder-decoder. "
+            f"Received: a {type(draft).__name__} for a {type(model).__name__}."
+        )
+    if theirs.vocab_size != ours.vocab_size:
+        raise UserError(
+            "draft_model must have the model's vocabulary. "
+            f"Received: {theirs.vocab_size} tokens, where the model has {ours.vocab_size}."
+        )
+    longest = context_length(theirs)
+    needed = max((max(len(p.token_ids) + p.limit - 1, len(p.source_ids)) for p in prompts), default=0)
+    if longest is not None and needed > longest:
+        raise UserError(
+            f"prompt and text may come to {needed} tokens, and draft_model reads at most {longest}. "
+            "Give a smaller max_new_tokens, a shorter prompt, or another draft."
+        )

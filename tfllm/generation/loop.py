@@ -14,6 +14,7 @@ The state is a dictionary of tensors, B rows of S places of which the first `wid
 | `seeds` | (B,) | each row's random seed |
 | `step` | () | tokens generated so far by rows that have not ended |
 | `cache` | | keys and values; the row's last token is not in it yet |
+| `allowed` | (B, V) | tokens that may be chosen next; only where they are set from outside, a step at a time |
 """
 
 from __future__ import annotations
@@ -78,30 +79,42 @@ def advance(
         return tf.logical_and(state["step"] < end, tf.logical_not(tf.reduce_all(state["finished"])))
 
     def one_token(state):
-        step, finished = state["step"], state["finished"]
         logits, cache = last_logits(steps, state, width)
         scores = apply(processors, logits, view_of(state, width))
-        chosen = tf.where(finished, 0, tf.argmax(scores, axis=-1, output_type=tf.int32))
-        log_prob = tf.gather(logits, chosen, batch_dims=1) - tf.reduce_logsumexp(logits, axis=-1)
-        alive = tf.logical_not(finished)
-        lengths = state["lengths"] + tf.cast(alive, tf.int32)
-        ended = tf.logical_or(is_end(chosen, eos_ids), lengths >= state["limits"])
-        here = tf.logical_and(tf.range(state["token_ids"].shape[1]) == width + step, alive[:, None])
-        here_new = tf.logical_and(tf.range(state["log_probs"].shape[1]) == step, alive[:, None])
-        state = {
-            **state,
-            "token_ids": tf.where(here, chosen[:, None], state["token_ids"]),
-            "real": tf.logical_or(state["real"], here),
-            "positions": state["positions"] + tf.cast(tf.logical_and(alive, tf.logical_not(ended)), tf.int32),
-            "lengths": lengths,
-            "finished": tf.logical_or(finished, ended),
-            "log_probs": tf.where(here_new, log_prob[:, None], state["log_probs"]),
-            "step": step + 1,
-            "cache": cache,
-        }
+        chosen = tf.where(state["finished"], 0, tf.argmax(scores, axis=-1, output_type=tf.int32))
+        state = {**add_token(state, chosen, logits, eos_ids, width), "cache": cache}
         return (state,)
 
     return tf.while_loop(goes_on, one_token, (state,))[0]
+
+
+def add_token(state: dict, chosen: tf.Tensor, logits: tf.Tensor, eos_ids: tuple[int, ...], width: int) -> dict:
+    """The state with one more token in every row that has not ended; the cache is as it was.
+
+    Args:
+        state: see the module's text.
+        chosen: `(B,)` int32.
+        logits: `(B, V)`, what it was chosen from, before any processor.
+        eos_ids: tokens that end a text.
+        width: places of the prompt.
+    """
+    step, finished = state["step"], state["finished"]
+    log_prob = tf.gather(logits, chosen, batch_dims=1) - tf.reduce_logsumexp(logits, axis=-1)
+    alive = tf.logical_not(finished)
+    lengths = state["lengths"] + tf.cast(alive, tf.int32)
+    ended = tf.logical_or(is_end(chosen, eos_ids), lengths >= state["limits"])
+    here = tf.logical_and(tf.range(state["token_ids"].shape[1]) == width + step, alive[:, None])
+    here_new = tf.logical_and(tf.range(state["log_probs"].shape[1]) == state["lengths"][:, None], alive[:, None])
+    return {
+        **state,
+        "token_ids": tf.where(here, chosen[:, None], state["token_ids"]),
+        "real": tf.logical_or(state["real"], here),
+        "positions": state["positions"] + tf.cast(tf.logical_and(alive, tf.logical_not(ended)), tf.int32),
+        "lengths": lengths,
+        "finished": tf.logical_or(finished, ended),
+        "log_probs": tf.where(here_new, log_prob[:, None], state["log_probs"]),
+        "step": step + 1,
+    }
 
 
 def last_logits(steps: CausalSteps, state: dict, width: int) -> tuple[tf.Tensor, dict]:
@@ -126,6 +139,7 @@ def view_of(state: dict, width: int) -> View:
         state["positions"],
         state["limits"],
         state["seeds"],
+        state.get("allowed"),
     )
 
 

@@ -8,10 +8,12 @@ import math
 from typing import Any
 
 from tfllm.errors import UserError
+from tfllm.generation.grammars import check_constraint, json_text
+from tfllm.generation.method_checks import check_methods
 from tfllm.training.options import Options, option
 
 _SAMPLING = {"top_k": None, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0}
-_BEAMS = {"length_penalty": 1.0, "early_stopping": "false"}
+_BEAMS = {"length_penalty": 1.0, "early_stopping": "false", "num_beam_groups": 1, "diversity_penalty": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,9 @@ class GenerationOptions(Options):
     max_new_tokens: int = option(128, "Most tokens to generate.", minimum=1)
     min_new_tokens: int = option(0, "The end token is forbidden before so many tokens.", minimum=0)
     temperature: float = option(0.0, "0 takes the most likely token; above 0, tokens are drawn.", minimum=0.0)
-    top_k: int | None = option(None, "Draw among the k most likely tokens.", minimum=1)
+    top_k: int | None = option(
+        None, "Draw among the k most likely tokens; with penalty_alpha, the number of candidates.", minimum=1
+    )
     top_p: float = option(1.0, "Draw among the fewest tokens that have this probability together.", above=0, maximum=1)
     min_p: float = option(0.0, "Draw among tokens at least so likely, relative to the likeliest.", minimum=0, below=1)
     typical_p: float = option(1.0, "Draw among the most typical tokens up to this probability.", above=0, maximum=1)
@@ -44,15 +48,41 @@ class GenerationOptions(Options):
     )
     bad_words: tuple[str, ...] = option((), "Strings that must not be generated.")
     stop: tuple[str, ...] = option((), "Strings that end the text.")
+    choices: tuple[str, ...] = option((), "The text is one of these strings.")
+    regex: str | None = option(
+        None,
+        "Regular expression that the whole text matches (Rust's syntax: no look-around, no backreferences; \\d is 0 to 9).",
+    )
+    json_schema: str | None = option(
+        None, "JSON schema that the text follows, as a dictionary or as its JSON; `true` or `{}` for any JSON."
+    )
     prompt_lookup: int = option(
         0,
         "Guess so many tokens ahead from the text itself: the same text, sooner where it repeats. A row at a time.",
         minimum=0,
     )
+    draft_tokens: int | None = option(
+        None, "Tokens that the draft model guesses at a time (4 if not given). A row at a time.", minimum=1
+    )
+    penalty_alpha: float = option(
+        0.0,
+        "Above 0: contrastive search among the top_k likeliest tokens; the weight of being unlike the text so far.",
+        minimum=0,
+        maximum=1,
+    )
+    guidance_scale: float = option(
+        1.0, "Above 1: classifier-free guidance, away from what the negative prompt would give."
+    )
     num_beams: int = option(1, "Above 1: beam search with so many beams.", minimum=1)
     num_results: int = option(1, "Texts for a prompt: the best beams, or as many draws.", minimum=1)
     length_penalty: float = option(
         1.0, "Beam search: exponent of the length that a text's log-probability is divided by."
+    )
+    num_beam_groups: int = option(
+        1, "Diverse beam search: groups of beams, each kept from what those before it choose.", minimum=1
+    )
+    diversity_penalty: float = option(
+        0.0, "Taken from a token's log-probability for every beam of the groups before that chooses it.", minimum=0
     )
     early_stopping: str = option(
         "false",
@@ -65,12 +95,17 @@ class GenerationOptions(Options):
         choices=("error", "cut_left", "cut_right"),
     )
     batch_size: int = option(8, "Most prompts at a time.", minimum=1)
+    continuous: bool = option(
+        True,
+        "With more prompts than batch_size, the next takes the place of one that has ended. The same texts, sooner.",
+    )
     chunk: int = option(16, "Tokens generated between two looks for stop strings.", minimum=1)
 
     def __post_init__(self):
         super().__post_init__()
         if not self.sampled:
-            self._refuse(_SAMPLING, "tokens to be drawn: give temperature above 0", f"temperature={self.temperature}")
+            drawing = {name: value for name, value in _SAMPLING.items() if name != "top_k" or not self.penalty_alpha}
+            self._refuse(drawing, "tokens to be drawn: give temperature above 0", f"temperature={self.temperature}")
         if self.num_beams == 1:
             self._refuse(_BEAMS, "beam search: give num_beams above 1", f"num_beams={self.num_beams}")
         if self.sampled and self.num_beams > 1:
@@ -93,6 +128,8 @@ class GenerationOptions(Options):
                 "num_results must be at most num_beams, or tokens must be drawn (temperature above 0). "
                 f"Received: num_results={self.num_results}, num_beams={self.num_beams}."
             )
+        check_methods(self)
+        check_constraint(self)
         if self.min_new_tokens > self.max_new_tokens:
             raise UserError(
                 "min_new_tokens must be at most max_new_tokens. "
@@ -134,9 +171,13 @@ def make_options(given: dict[str, Any]) -> GenerationOptions:
                 f"unknown option of generate().{hint} Received: {name}={value!r}. There are: {', '.join(known)}."
             )
     given = dict(given)
-    for name in ("stop", "bad_words"):
+    for name in ("stop", "bad_words", "choices"):
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
+        elif given.get(name) == [] and name == "choices":
+            raise UserError("choices must be at least one string. Received: choices=[].")
+    if given.get("json_schema") is not None:
+        given["json_schema"] = json_text(given["json_schema"])
     if isinstance(given.get("logit_bias"), dict):
         given["logit_bias"] = tuple(sorted(given["logit_bias"].items()))
     if isinstance(given.get("early_stopping"), bool):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from tfllm.errors import UserError
-from tfllm.generation.constraints import BadWords, MinNewTokens
+from tfllm.generation.constraints import Allowed, BadWords, MinNewTokens
+from tfllm.generation.grammars import constraint_name
 from tfllm.generation.options import GenerationOptions
 from tfllm.generation.penalties import CountPenalty, LogitBias, NoRepeatNgrams, RepetitionPenalty
 from tfllm.generation.processors import Processor
@@ -29,7 +30,10 @@ def make_processors(options: GenerationOptions, special: SpecialIds, tokenizer: 
         result.append(BadWords(word_sequences(o.bad_words, tokenizer)))
     if o.min_new_tokens and special.eos:
         result.append(MinNewTokens(o.min_new_tokens, special.eos))
-    result += special.processors()
+    if constraint_name(o) is None:
+        result += special.processors()
+    else:  # it says itself where a text ends
+        result += [*dataclasses.replace(special, forced_last=None).processors(), Allowed()]
     if not o.sampled:
         return result
     if o.temperature != 1:

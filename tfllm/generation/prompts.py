@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Prompt:
         limit: tokens that may be generated.
         truncated: tokens that were cut off.
         in_context: `limit` is what the model's longest sequence leaves, less than `max_new_tokens`.
+        negative: with guidance, the prompt to be led away from.
     """
 
     token_ids: tuple[int, ...]
@@ -32,6 +34,11 @@ class Prompt:
     limit: int
     truncated: int
     in_context: bool
+    negative: Prompt | None = None
+
+    def limited(self, limit: int) -> Prompt:
+        """The same with at most `limit` tokens to generate."""
+        return dataclasses.replace(self, limit=min(self.limit, limit), in_context=self.limit < limit)
 
 
 def context_length(config: TransformerConfig) -> int | None:
@@ -116,6 +123,31 @@ def _cut(ids: list[int], longest: int | None, too_long: str, name: str, what: st
     return (ids[excess:] if too_long == "cut_left" else ids[:longest]), excess
 
 
+def with_longest(options: dict[str, Any], limits: Sequence[int], count: int) -> dict[str, Any]:
+    """Options for prompts that have limits of their own: `max_new_tokens` is the largest of them.
+
+    Raises:
+        UserError: they are not one whole number of at least 1 a prompt, or do not go with another option.
+    """
+    numbers = all(isinstance(limit, (int, np.integer)) and not isinstance(limit, bool) for limit in limits)
+    if len(limits) != count or not numbers or any(limit < 1 for limit in limits):
+        raise UserError(
+            f"limits must be one whole number of at least 1 a prompt: {count}. Received: limits={list(limits)}."
+        )
+    if "max_new_tokens" in options:
+        raise UserError(
+            "limits stand in place of max_new_tokens: give one of the two. "
+            f"Received: max_new_tokens={options['max_new_tokens']}, limits={list(limits)}."
+        )
+    least = options.get("min_new_tokens", 0)
+    if count and isinstance(least, int) and min(limits) < least:
+        raise UserError(
+            "min_new_tokens must be at most each prompt's limit. "
+            f"Received: min_new_tokens={least}, limits={list(limits)}."
+        )
+    return {**options, "max_new_tokens": int(max(limits))} if count else options
+
+
 def bucket(length: int) -> int:
     """The static length for rows of up to `length` tokens: 16, then powers of two and their halves between (16, 24, 32, 48, 64 …)."""
     size = _SHORTEST
@@ -124,11 +156,26 @@ def bucket(length: int) -> int:
     return size
 
 
-def make_batch(prompts: Sequence[Prompt], seeds: Sequence[int], rows: int) -> dict[str, np.ndarray]:
-    """The arrays that `loop.start` takes. Rows beyond the prompts are empty and have ended before they begin."""
-    width = bucket(max(len(prompt.token_ids) for prompt in prompts))
-    if all(len(prompt.token_ids) == 1 for prompt in prompts):
-        width = 1  # nothing to read before the first step
+def make_batch(
+    prompts: Sequence[Prompt],
+    seeds: Sequence[int],
+    rows: int,
+    *,
+    width: int | None = None,
+    source_length: int = 0,
+) -> dict[str, np.ndarray]:
+    """The arrays that `loop.start` takes. Rows beyond the prompts are empty and have ended before they begin.
+
+    Args:
+        prompts, seeds: one each a row.
+        rows: rows B.
+        width: places for the prompts; by default what the longest needs.
+        source_length: places for the sources are at least so many.
+    """
+    if width is None:
+        width = bucket(max(len(prompt.token_ids) for prompt in prompts))
+        if all(len(prompt.token_ids) == 1 for prompt in prompts):
+            width = 1  # nothing to read before the first step
     token_ids, real = np.zeros((rows, width), "int32"), np.zeros((rows, width), bool)
     for i, prompt in enumerate(prompts):
         token_ids[i, width - len(prompt.token_ids) :] = prompt.token_ids
@@ -139,7 +186,7 @@ def make_batch(prompts: Sequence[Prompt], seeds: Sequence[int], rows: int) -> di
     batch["seeds"] = np.zeros(rows, "int32")
     batch["seeds"][: len(prompts)] = seeds
     if prompts[0].source_ids:
-        length = bucket(max(len(prompt.source_ids) for prompt in prompts))
+        length = bucket(max(source_length, *(len(prompt.source_ids) for prompt in prompts)))
         source, source_real = np.zeros((rows, length), "int32"), np.zeros((rows, length), bool)
         for i, prompt in enumerate(prompts):
             source[i, : len(prompt.source_ids)] = prompt.source_ids

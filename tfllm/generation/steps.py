@@ -24,18 +24,21 @@ class CausalSteps:
             length: places, those of the prompt included.
         """
         rows, width = prompt["token_ids"].shape
-        return self._fill(self.model.backbone.empty_cache(rows, length), prompt, width)
+        cache = self.empty(rows, source, length)
+        # Nobody reads the logits of a prompt.
+        return self.enter(prompt, cache)[1] if width else cache
 
-    def _fill(self, cache: dict, prompt: dict, width: int) -> dict:
-        if not width:
-            return cache
-        # The backbone alone: nobody reads the logits of a prompt.
-        _, cache = self.model.backbone(self._inputs(prompt), cache=cache, training=False)
-        return cache
+    def empty(self, rows: int, source: dict[str, tf.Tensor] | None, length: int) -> dict:
+        """A cache of `length` places for so many rows, with no token in it."""
+        return self.model.backbone.empty_cache(rows, length)
 
-    def next(self, tokens: dict[str, tf.Tensor], cache: dict) -> tuple[tf.Tensor, dict]:
+    def enter(self, tokens: dict, cache: dict) -> tuple[tf.Tensor, dict]:
+        """Enters T tokens a row: `(hidden states (B, T, D), cache)`."""
+        return self.model.backbone(self._inputs(tokens), cache=cache, training=False)
+
+    def next(self, tokens: dict, cache: dict) -> tuple[tf.Tensor, dict]:
         """Enters T tokens a row: `(logits (B, T, V) float32, cache)`."""
-        hidden, cache = self.model.backbone(self._inputs(tokens), cache=cache, training=False)
+        hidden, cache = self.enter(tokens, cache)
         return self.model.logits(hidden), cache
 
     def _inputs(self, tokens: dict) -> dict:
@@ -45,9 +48,8 @@ class CausalSteps:
 class Seq2SeqSteps(CausalSteps):
     """Steps of a `Seq2SeqLM`: the source is encoded once, the prompt is the beginning of the target."""
 
-    def start(self, prompt, source, length: int) -> dict:
-        cache = self.model.start_cache(source, length)
-        return self._fill(cache, prompt, prompt["token_ids"].shape[1])
+    def empty(self, rows, source, length: int) -> dict:
+        return self.model.start_cache(source, length)
 
     def _inputs(self, tokens: dict) -> dict:
         return {f"decoder_{key}": value for key, value in tokens.items()}

@@ -1,6 +1,7 @@
 """Parts of a transformer, tensors in and tensors out. Pure Keras: they run on any Keras backend."""
 
 from tfllm.layers.attention import MultiHeadAttention
+from tfllm.layers.dense import Dense
 from tfllm.layers.disentangled_attention import DisentangledAttention
 from tfllm.layers.embeddings import TokenEmbedding
 from tfllm.layers.feed_forward import FeedForward
@@ -13,6 +14,7 @@ from tfllm.layers.transformer_block import TransformerBlock
 from tfllm.layers.transformer_stack import TransformerStack
 
 __all__ = [
+    "Dense",
     "DisentangledAttention",
     "FeedForward",
     "MixtureOfExperts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from tfllm.layers.dense import Dense
 from tfllm.layers.dropout import Dropout
 from tfllm.layers.normalization import RMSNorm
 from tfllm.layers.rotary import apply_rotary
@@ -74,12 +75,10 @@ class MultiHeadAttention(keras.layers.Layer):
                 for name in ("query_norm", "key_norm")
             )
 
-    def _projection(self, units: int, use_bias: bool, name: str) -> keras.layers.Dense:
+    def _projection(self, units: int, use_bias: bool, name: str) -> Dense:
         # A clone for each kernel: one initializer object would give all of them the same values.
         initializer = self.kernel_initializer.__class__.from_config(self.kernel_initializer.get_config())
-        return keras.layers.Dense(
-            units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
-        )
+        return Dense(units, use_bias=use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
 
     def build(self, x_shape, context_shape=None):
         width = x_shape[-1]

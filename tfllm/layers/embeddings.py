@@ -65,10 +65,12 @@ class TokenEmbedding(keras.layers.Layer):
         if self.norm is not None:
             self.norm.build((None, None, c.hidden_size if c.embedding_norm_after_projection else c.embedding_size))
 
-    def call(self, token_ids, position_ids, type_ids=None, training=None):
-        """`(B, T)` int each to `(B, T, D)`."""
+    def call(self, token_ids, position_ids, type_ids=None, noise=None, training=None):
+        """`(B, T)` int each to `(B, T, D)`; `noise` `(B, T, embedding_size)` is added to what the token table gives."""
         c = self.config
         x = self.token(token_ids)
+        if noise is not None:
+            x = x + ops.cast(noise, x.dtype)
         if c.scale_embeddings:
             x = x * ops.cast(c.hidden_size**0.5, x.dtype)
         if c.projects_output:

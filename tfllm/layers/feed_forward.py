@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfllm.layers.activations import ACTIVATIONS
+from tfllm.layers.dense import Dense
 from tfllm.layers.dropout import Dropout
 
 
@@ -49,11 +50,9 @@ class FeedForward(keras.layers.Layer):
         self.up = self._projection(intermediate_size, "up")
         self.gate = self._projection(intermediate_size, "gate") if gated else None
 
-    def _projection(self, units: int, name: str) -> keras.layers.Dense:
+    def _projection(self, units: int, name: str) -> Dense:
         initializer = self.kernel_initializer.__class__.from_config(self.kernel_initializer.get_config())
-        return keras.layers.Dense(
-            units, use_bias=self.use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
-        )
+        return Dense(units, use_bias=self.use_bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         width = input_shape[-1]

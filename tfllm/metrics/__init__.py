@@ -8,6 +8,7 @@ tfllm.metrics.squad_v2(predictions, answers, na_probs)
 from __future__ import annotations
 
 from tfllm.metrics.answers import exact_match, normalize_answer, token_f1
+from tfllm.metrics.bias import bbq, crows_pairs, stereoset
 from tfllm.metrics.bootstrap import Interval, bootstrap_ci
 from tfllm.metrics.classification import accuracy, f1, macro_f1, matthews_corrcoef
 from tfllm.metrics.code_bleu import code_bleu_ngrams, mean_sentence_bleu, sentence_bleu, smoothed_corpus_bleu
@@ -27,11 +28,13 @@ __all__ = [
     "Difference",
     "Interval",
     "accuracy",
+    "bbq",
     "bootstrap_ci",
     "code_bleu_ngrams",
     "compare_metric",
     "compute",
     "corpus_scores",
+    "crows_pairs",
     "edit_similarity",
     "exact_match",
     "f1",
@@ -61,6 +64,7 @@ __all__ = [
     "spearman",
     "squad_v1",
     "squad_v2",
+    "stereoset",
     "token_accuracy",
     "token_f1",
 ]

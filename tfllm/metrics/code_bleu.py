@@ -9,6 +9,8 @@ import xml.sax.saxutils
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from tfllm.errors import UserError
 
 ORDERS = (1, 2, 3, 4)
@@ -29,19 +31,26 @@ def smoothed_corpus_bleu(predictions: Sequence[str], references: Sequence[str]) 
         UserError: lists of different lengths, or empty ones.
     """
     _check(predictions, references)
-    matches, possible = Counter(), Counter()
-    predicted_length = reference_length = 0
-    for prediction, reference in zip(predictions, references):
-        predicted, true = prediction.split(), reference.split()
-        predicted_length, reference_length = predicted_length + len(predicted), reference_length + len(true)
-        for order in ORDERS:
-            matches[order] += (_ngrams(predicted, order) & _ngrams(true, order)).total()
-            possible[order] += max(0, len(predicted) - order + 1)
-    if not predicted_length:
-        return 0.0
-    mean_log = sum(math.log((matches[n] + 1.0) / (possible[n] + 1.0)) for n in ORDERS) / len(ORDERS)
-    penalty = 0.0 if predicted_length > reference_length else 1 - reference_length / predicted_length
-    return 100.0 * math.exp(mean_log + penalty)
+    totals = np.sum([smoothed_bleu_sums(*pair) for pair in zip(predictions, references)], axis=0)
+    return float(smoothed_bleu_of_sums(totals[None])[0])
+
+
+def smoothed_bleu_sums(prediction: str, reference: str) -> list[int]:
+    """What a text adds to `smoothed_corpus_bleu`: matches and possible matches of four orders, and both lengths."""
+    predicted, true = prediction.split(), reference.split()
+    matches = [sum((_ngrams(predicted, order) & _ngrams(true, order)).values()) for order in ORDERS]
+    possible = [max(0, len(predicted) - order + 1) for order in ORDERS]
+    return [*matches, *possible, len(predicted), len(true)]
+
+
+def smoothed_bleu_of_sums(sums) -> np.ndarray:
+    """Sums `(R, 10)` of `smoothed_bleu_sums` to scores `(R,)`."""
+    sums = np.asarray(sums, np.float64)
+    mean_log = np.log((sums[:, :4] + 1.0) / (sums[:, 4:8] + 1.0)).mean(axis=1)
+    predicted, true = sums[:, 8], sums[:, 9]
+    with np.errstate(divide="ignore", over="ignore"):
+        penalty = np.where(predicted > true, 0.0, 1 - true / np.maximum(predicted, 1e-300))
+    return np.where(predicted > 0, 100.0 * np.exp(mean_log + penalty), 0.0)
 
 
 def sentence_bleu(prediction: str, reference: str | Sequence[str]) -> float:

@@ -55,6 +55,31 @@ def map_at_r(scores, labels) -> float:
     return float(np.mean((precision * hits).sum(axis=1) / relevant))
 
 
+def average_precisions(scores, labels, own, label_of_all) -> np.ndarray:
+    """What `map_at_r` is the mean of, for some of the queries, `(Q,)`: so that the likenesses of all need not be in memory.
+
+    Args:
+        scores: likeness of Q queries to all N examples, `(Q, N)`.
+        labels: classes of the queries `(Q,)`.
+        own: the place of each query among the N, `(Q,)`: it does not retrieve itself.
+        label_of_all: classes `(N,)`.
+
+    Example:
+        >>> average_precisions([[9, 2, 1]], [0], [0], [0, 0, 1])
+        array([1.])
+    """
+    scores, label_of_all = np.array(scores, np.float64), np.asarray(label_of_all)
+    scores[np.arange(len(scores)), own] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :-1]
+    hits = label_of_all[order] == np.asarray(labels)[:, None]
+    relevant = hits.sum(axis=1)
+    if not relevant.all():
+        raise UserError("Every class needs two members to retrieve one by the other. Received: one of a single member.")
+    hits &= np.arange(hits.shape[1]) < relevant[:, None]
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return (precision * hits).sum(axis=1) / relevant
+
+
 def precision_at_r(scores, labels) -> float:
     """The share of right ones among the R best; arguments and errors as `map_at_r`."""
     hits, relevant = _hits(scores, labels)

@@ -68,7 +68,9 @@ class Encoder(_Backbone):
     def call(self, inputs, training=None):
         """A batch dictionary (see `complete_batch`) to hidden states `(B, T, D)`."""
         batch = complete_batch(inputs, self.config)
-        x = self.embedding(batch["token_ids"], batch["position_ids"], batch["type_ids"], training=training)
+        x = self.embedding(
+            batch["token_ids"], batch["position_ids"], batch["type_ids"], batch["embedding_noise"], training=training
+        )
         mask = example_mask(batch["example_ids"], batch["example_ids"])
         return self.stack(x, batch["position_ids"], batch["position_ids"], mask, training=training)
 
@@ -127,7 +129,9 @@ class Decoder(_Backbone):
             x, cache["blocks"] = self.stack(x, **step, caches=cache["blocks"], training=training)
             return self._project(x), cache
         batch = complete_batch(inputs, self.config)
-        x = self.embedding(batch["token_ids"], batch["position_ids"], batch["type_ids"], training=training)
+        x = self.embedding(
+            batch["token_ids"], batch["position_ids"], batch["type_ids"], batch["embedding_noise"], training=training
+        )
         place = ops.expand_dims(ops.arange(ops.shape(batch["token_ids"])[1]), 0)
         examples, positions = batch["example_ids"], batch["position_ids"]
         mask = example_mask(examples, examples, query_positions=place, key_positions=place)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
+from tfllm.models import adaptation
 from tfllm.models.trainable import TrainableModel
 
 _CARRIED = "carried:"  # what the names of carried tensors begin with in a weights file
@@ -68,7 +69,9 @@ class TransformerModel(TrainableModel):
         super().load_own_variables({name: store[name] for name in store.keys() if not name.startswith(_CARRIED)})
 
     def get_config(self):
+        made = adaptation.record(self)
         return {
+            **({"adaptation": made} if made else {}),
             "config": self.config.to_dict(),
             "checkpoint": self.checkpoint,
             "name": self.name,
@@ -79,4 +82,8 @@ class TransformerModel(TrainableModel):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        return cls(**config)
+        made = config.pop("adaptation", None)
+        model = cls(**config)
+        if made is not None:
+            adaptation.restore(model, made)
+        return model

@@ -51,7 +51,9 @@ class EncoderDecoder(TransformerModel):
         return self._encode(complete_batch(inputs, self.config), training)
 
     def _encode(self, batch, training=None):
-        x = self.embedding(batch["token_ids"], batch["position_ids"], batch["type_ids"], training=training)
+        x = self.embedding(
+            batch["token_ids"], batch["position_ids"], batch["type_ids"], batch["embedding_noise"], training=training
+        )
         mask = example_mask(batch["example_ids"], batch["example_ids"])
         return self.encoder(x, batch["position_ids"], batch["position_ids"], mask, training=training)
 

@@ -7,7 +7,7 @@ from keras import ops
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
 
-KEYS = ("token_ids", "example_ids", "position_ids", "type_ids", "head_positions")
+KEYS = ("token_ids", "example_ids", "position_ids", "type_ids", "head_positions", "embedding_noise")
 DECODER_KEYS = ("decoder_token_ids", "decoder_example_ids", "decoder_position_ids")
 
 
@@ -19,10 +19,12 @@ def complete_batch(inputs, config: TransformerConfig) -> dict:
             `example_ids` `(B, T)` (default: 1 where the token is not the pad token; 1 everywhere if the config has no `pad_id`),
             `position_ids` `(B, T)` (default: counted over real tokens; must be given for packed rows),
             `type_ids` `(B, T)` (default 0; not used by a model without types),
-            `head_positions` `(B, K)` (default: the first or last real token of each row, K = 1).
+            `head_positions` `(B, K)` (default: the first or last real token of each row, K = 1),
+            `embedding_noise` `(B, T, embedding_size)` floating (default: none; added to the token embeddings of these tokens).
 
     Returns:
-        The dictionary with `token_ids`, `example_ids`, `position_ids`, and `type_ids`, `head_positions` or `None` for them.
+        The dictionary with `token_ids`, `example_ids`, `position_ids`, and `type_ids`, `head_positions`, `embedding_noise` or `None`
+        for them.
 
     Raises:
         UserError: `token_ids` is missing or a key is unknown.

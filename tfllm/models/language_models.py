@@ -58,14 +58,22 @@ class _LanguageModel(TransformerModel):
             hidden = self.transform_norm(ACTIVATIONS[c.lm_head_activation](self.transform(hidden)))
         if c.lm_head_scale != 1.0:
             hidden = hidden * ops.cast(c.lm_head_scale, hidden.dtype)
-        table = self.backbone.embedding.token.embeddings if self.lm_kernel is None else self.lm_kernel
-        logits = ops.matmul(hidden, ops.transpose(ops.cast(table, hidden.dtype)))
+        logits = self.vocabulary_product(hidden)
         if self.lm_bias is not None:
             logits = logits + ops.cast(self.lm_bias, logits.dtype)
         logits = ops.cast(logits, "float32")
         if c.logit_soft_cap is not None:
             logits = ops.tanh(logits / c.logit_soft_cap) * c.logit_soft_cap
         return logits
+
+    @property
+    def vocabulary_table(self):
+        """What hidden states are multiplied with: `(V, D)`, the token table or a kernel of its own."""
+        return self.backbone.embedding.token.embeddings if self.lm_kernel is None else self.lm_kernel
+
+    def vocabulary_product(self, hidden):
+        """`(…, D)` to `(…, V)`, in the dtype of `hidden`."""
+        return ops.matmul(hidden, ops.transpose(ops.cast(self.vocabulary_table, hidden.dtype)))
 
     def generate(self, texts, **options):
         """Generates text: see `tfllm.generation.generate`, which this is a door to."""
@@ -131,6 +139,8 @@ class Seq2SeqLM(_LanguageModel):
         >>> model({"token_ids": source, "decoder_token_ids": target}).shape
         TensorShape([2, 5, 99])
     """
+
+    layouts = ("bucketed", "padded")  # a source and its target have a row of their own
 
     def call(self, inputs, cache=None, training=None):
         if cache is None:

@@ -9,6 +9,8 @@ from keras import ops, tree
 
 from tfllm.errors import UserError
 
+_OF_REPLICAS = "_value_specs"  # the specs of each replica, in that of a distributed dataset
+
 
 class TrainableModel(keras.Model):
     """A `keras.Model` whose `fit()` is right on one device and on several replicas.
@@ -37,15 +39,38 @@ class TrainableModel(keras.Model):
             kwargs.setdefault("shuffle", False)  # a dataset is in its own order; Keras would warn about its default
             strategy = getattr(self, "distribute_strategy", None)
             replicas = strategy.num_replicas_in_sync if strategy is not None else 1
+            distributed = any(hasattr(leaf, _OF_REPLICAS) for leaf in tree.flatten(spec))  # it divides its rows itself
+            # What a replica gets has the same shapes on all of them.
+            spec = tree.map_structure(lambda leaf: getattr(leaf, _OF_REPLICAS, (leaf,))[0], spec)
             rows = tree.flatten(spec)[0].shape[0]
-            if rows is not None and rows % replicas:
+            if not distributed and rows is not None and rows % replicas:
                 raise UserError(
                     f"A batch must divide among the replicas. Received: {rows} rows for {replicas} replicas. "
                     f"Give replicas={replicas} to task.batches(...)."
                 )
-            with strategy.scope() if strategy is not None else contextlib.nullcontext():
-                zeros = tree.map_structure(
-                    lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec
-                )
-                self._symbolic_build(data_batch=zeros)
-        return super().fit(x, *args, **kwargs)
+            self.build_to_train(spec)
+        self._is_built_to_train = spec is not None
+        try:
+            return super().fit(x, *args, **kwargs)
+        finally:
+            self._is_built_to_train = False
+
+    _is_built_to_train = False
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        # Keras reads a batch here, and reduces it over the workers, which fails (keras #20585).
+        if not self._is_built_to_train:
+            super()._maybe_symbolic_build(*args, **kwargs)
+
+    def build_to_train(self, spec) -> None:
+        """Makes the variables of optimizer and metrics, which Keras makes with the first batch.
+
+        Args:
+            spec: the `element_spec` of the data.
+        """
+        strategy = getattr(self, "distribute_strategy", None)
+        with strategy.scope() if strategy is not None else contextlib.nullcontext():
+            zeros = tree.map_structure(
+                lambda s: ops.zeros([d or 8 for d in s.shape], keras.backend.standardize_dtype(s.dtype)), spec
+            )
+            self._symbolic_build(data_batch=zeros)

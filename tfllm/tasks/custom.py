@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from tfllm.data.columns import Columns
+from tfllm.data.columns import Columns, Row, collect
 from tfllm.data.examples import Examples
+from tfllm.data.records import column, format_of, has_column, read_records, text_value
+from tfllm.data.row_reader import RowReader
 from tfllm.data.sources import from_memory as examples_from_memory
 from tfllm.data.sources import read_csv, read_jsonl, read_tsv
 from tfllm.errors import UserError
+from tfllm.tasks import custom_kinds
 from tfllm.tasks.task import Task
 
 _READERS = {"tsv": read_tsv, "csv": read_csv, "jsonl": read_jsonl}
@@ -34,16 +38,20 @@ def from_files(
     name: str = "custom",
     metrics: Sequence[str] | None = None,
     main_metric: str | None = None,
+    skip_bad_rows: bool = False,
+    text_options: Mapping | None = None,
     **details,
 ) -> Task:
-    """A task from TSV, CSV or JSON-lines files.
+    """A task from TSV, CSV or JSON-lines files; of tagging from CoNLL files too, of translation from TMX.
 
     Args:
         train, validation, test: the files. The test file may be without the label column, or hold -1 there in every
             row.
-        text: the text column, or a pair of them (names, or 0-based numbers).
-        label: the label column.
-        kind: `"classification"` or `"regression"`.
+        text: the text column, or a pair of them (names, or 0-based numbers). For tagging the words; for spans question and
+            context; for translation and generation the sources (of TMX their language). With a dot into JSON objects.
+        label: the label column. For tagging the tags (default `"tags"`), for spans the answers (`"answers"`), for translation
+            and generation the targets (`"target"`; several references with commas between them).
+        kind: `"classification"`, `"regression"`, `"tagging"`, `"span"`, `"translation"` or `"generation"`.
         labels: the label values, in the order of their class numbers. Default: those that occur in the train file
             (without one, in the validation file), sorted; that file is then read at once. A value that is not among
             them is an error in every file.
@@ -54,6 +62,8 @@ def from_files(
         name: of the task.
         metrics: default: accuracy and macro-F1, or Pearson and Spearman.
         main_metric: default: the first of the metrics.
+        skip_bad_rows: leave rows out that are damaged (broken JSON, another number of fields, no text), and count them.
+        text_options: for translation and generation, those of `tfllm.tasks.text_kind.GeneratedTextKind`, and `num_beams`.
         **details: further fields of `Task`: `licence`, `source_url`, `description`, `citation`, `version`.
 
     Raises:
@@ -65,11 +75,21 @@ def from_files(
     """
     paths = {"train": train, "validation": validation, "test": test}
     paths = {split: os.path.expanduser(os.fspath(path)) for split, path in paths.items() if path is not None}
+    if kind in custom_kinds.KINDS:
+        if not paths:
+            raise UserError(f"{name}: give at least one of train, validation and test.")
+        options = {"id": id, "format": format, "header": header, "skip_bad_rows": skip_bad_rows, **(text_options or {})}
+        details |= {"metrics": metrics, "main_metric": main_metric, "labels": labels}
+        texts = (text,) if isinstance(text, (str, int)) else tuple(text)
+        return custom_kinds.make(kind, paths, texts, label, name, options, details)
+    if text_options:
+        raise UserError(f"{name}: kind={kind!r} takes no text_options. Received: {dict(text_options)}.")
     readers = {split: _reader(path, format) for split, path in paths.items()}
 
     def read(split: str, class_names: tuple[str, ...] | None) -> Examples:
-        options = {} if readers[split] is read_jsonl else {"header": header}
-        return readers[split](
+        options = {} if readers[split] is read_jsonl and not skip_bad_rows else {"header": header}
+        reader = partial(_read_sound_rows, format=format) if skip_bad_rows else readers[split]
+        return reader(
             paths[split],
             text=text,
             label=label,
@@ -125,11 +145,9 @@ def from_memory(
                 )
             return data
         wanted = [*columns] if label is None or (split == "test" and label not in data) else [*columns, label]
-        for column in wanted:
-            if column not in data:
-                raise UserError(
-                    f"{name}: the {split} split has no column {column!r}. Its columns are: {', '.join(data)}."
-                )
+        for one in wanted:
+            if one not in data:
+                raise UserError(f"{name}: the {split} split has no column {one!r}. Its columns are: {', '.join(data)}.")
         return examples_from_memory(
             data[columns[0]],
             data[label] if label in wanted else None,
@@ -141,6 +159,33 @@ def from_memory(
         )
 
     return _make(name, read, given, text, label, kind, labels, label_range, metrics, main_metric, details)
+
+
+def _read_sound_rows(path: str, *, format: str | None, header: bool, **columns) -> Examples:
+    """What the readers of `tfllm.data.sources` read, without damaged rows. A label that is not known is an error still."""
+    wanted = Columns(**columns)
+    reader = RowReader(path, skip_bad_rows=True)
+
+    def parse(line: int, record: dict) -> Row:
+        fields = []
+        for place, name in enumerate(wanted.wanted):
+            if (
+                name == wanted.label
+                and place == len(wanted.text)
+                and wanted.label_optional
+                and not has_column(record, name)
+            ):
+                fields.append(None)
+                continue
+            value = column(path, line, record, name)
+            fields.append(text_value(path, line, name, value) if place < len(wanted.text) else value)
+        return Row(line, fields)
+
+    rows = read_records(reader, format_of(path, format), parse, header)
+    examples = collect(path, wanted, rows, path)
+    report = reader.report(examples.report.notes)
+    skipped = tuple(sorted({*report.skipped_lines, *examples.report.skipped_lines}))
+    return replace(examples, report=replace(report, skipped_lines=skipped))
 
 
 def _reader(path: str, format: str | None):

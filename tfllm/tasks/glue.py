@@ -22,6 +22,7 @@ from tfllm.data.examples import Examples, ReadReport
 from tfllm.data.sources import read_tsv
 from tfllm.data.sources_tfds import read_tfds
 from tfllm.errors import DataError
+from tfllm.tasks import prompt_templates
 from tfllm.tasks.benchmark_files import find_file, pick_source
 from tfllm.tasks.registry import register
 from tfllm.tasks.submission_file import TsvFile
@@ -287,6 +288,7 @@ def make(
         description=entry.description,
         citation=f"{entry.citation}; {_GLUE}" if entry.citation != _GLUE else _GLUE,
         submission=TsvFile(entry.submission, _BITS if entry.labels and not by_name else None, decimals=3),
+        prompt=prompt_templates.GLUE.get(key),
     )
 
 

@@ -17,10 +17,11 @@ from tfllm.data.examples import Examples
 from tfllm.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from tfllm.data.batches import Batches
     from tfllm.data.tokenized import TokenizedExamples
+    from tfllm.tasks.submission_file import SubmissionFile
     from tfllm.tasks.task import Task
     from tfllm.text import Tokenizer
 
@@ -29,10 +30,12 @@ class Kind(abc.ABC):
     """A kind of tasks.
 
     Attributes:
+        trained: whether a head is trained for it; if not, a language model is judged as it is, by `Task.judge`.
         head: the model's head, as `tfllm.load` knows it.
         layouts: how its examples may become rows, the best first.
     """
 
+    trained = True
     head: str
     layouts: tuple[str, ...]
 
@@ -62,6 +65,16 @@ class Kind(abc.ABC):
     ) -> TokenizedExamples:
         """What batches are made of."""
 
+    def default_layout(self, tokenizer: Tokenizer) -> str:
+        """How examples become rows unless told otherwise."""
+        return self.layouts[0]
+
+    def batches(self, tokenized: TokenizedExamples, **options) -> Batches:
+        """Batches of what `tokenize` made; the options are those of `tfllm.data.Batches`."""
+        from tfllm.data.batches import Batches
+
+        return Batches(tokenized, **options)
+
     @abc.abstractmethod
     def predict(
         self, task: Task, model, split: str, batches: Batches, progress: Callable[[int, int], None] | None
@@ -79,6 +92,27 @@ class Kind(abc.ABC):
     def files(self, task: Task, outputs: Any, examples: Examples) -> dict[str, str]:
         """Further files about a split's predictions, name to content."""
         return {}
+
+    def plain_file(self) -> SubmissionFile:
+        """How predictions are written where the benchmark has no form of its own."""
+        from tfllm.tasks.submission_file import TsvFile
+
+        return TsvFile({})
+
+    def sums_of_rows(
+        self, task: Task | None, metric: str, columns: Mapping[str, Sequence[str]]
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]] | None:
+        """For comparing two runs by their prediction files: what each row adds to a metric, and the metric of the sums.
+
+        Args:
+            task: `None` for one of the user's own files, which is not at hand.
+            metric: its name.
+            columns: of the file that `rows` made.
+
+        Returns:
+            `(N, S)` and a function of sums; `None` where `columns` have a class, a number or the metric itself in each row.
+        """
+        return None
 
 
 class TextKind(Kind):
@@ -149,6 +183,15 @@ _KINDS = {
     "classification": ("tfllm.tasks.kinds", lambda module: module.TextKind(regression=False)),
     "regression": ("tfllm.tasks.kinds", lambda module: module.TextKind(regression=True)),
     "span": ("tfllm.tasks.span", lambda module: module.SpanKind()),
+    "retrieval": ("tfllm.tasks.retrieval", lambda module: module.RetrievalKind()),
+    "cloze": ("tfllm.tasks.cloze", lambda module: module.ClozeKind()),
+    "completion": ("tfllm.tasks.completion", lambda module: module.CompletionKind()),
+    "tagging": ("tfllm.tasks.tagging", lambda module: module.TaggingKind()),
+    "text": ("tfllm.tasks.text_kind", lambda module: module.GeneratedTextKind()),
+    **{
+        name: ("tfllm.tasks.judging", lambda module: module.LikelihoodKind())
+        for name in ("choice", "continuation", "perplexity", "preference")
+    },
 }
 
 

@@ -30,7 +30,7 @@ def predict_logits(
     Raises:
         UserError: the model gives another number of outputs.
     """
-    call = _compiled(model)
+    call = compiled_call(model)
     logits = np.zeros((size, num_outputs), np.float32)
     seen = np.zeros(size, np.int64)
     steps = batches.steps_per_epoch
@@ -60,12 +60,12 @@ def predict_token_logits(model, batches, name: str, progress: Callable[[int, int
     """Logits `(tokens, C)` float32 of a model whose call gives `(B, T, C)`, in the order of the batches' `token_ids`.
 
     Args:
-        model, batches, name, progress: as in `predict_logits`; the batches have one example a row.
+        model, batches, name, progress: as in `predict_logits`.
 
     Raises:
         UserError: the model's outputs have another shape.
     """
-    call, offsets, logits = _compiled(model), batches.tokenized.offsets, None
+    call, offsets, logits = compiled_call(model), batches.tokenized.offsets, None
     for step in range(batches.steps_per_epoch):
         x, _, _ = batches.batch(step)
         output = call({key: tf.convert_to_tensor(value) for key, value in x.items()}).numpy()
@@ -76,16 +76,16 @@ def predict_token_logits(model, batches, name: str, progress: Callable[[int, int
             )
         if logits is None:
             logits = np.zeros((offsets[-1], output.shape[-1]), np.float32)
-        for row, example in enumerate(batches.example_indices(step)[:, 0]):
-            if example >= 0:
-                start, end = offsets[example], offsets[example + 1]
-                logits[start:end] = output[row, : end - start]
+        rows, places = np.nonzero(x["example_ids"])
+        examples = batches.example_indices(step)[rows, x["example_ids"][rows, places] - 1]
+        logits[offsets[examples] + x["position_ids"][rows, places]] = output[rows, places]
         if progress is not None:
             progress(step + 1, batches.steps_per_epoch)
     return logits
 
 
-def _compiled(model) -> tf.types.experimental.PolymorphicFunction:
+def compiled_call(model) -> tf.types.experimental.PolymorphicFunction:
+    """`model(x, training=False)` as float32, traced once for as long as the model lives."""
     # The variables tell whether layers were added or replaced (LoRA, quantization) since the call was traced.
     variables = tuple(id(variable) for variable in model.variables)
     known = _FUNCTIONS.get(model)

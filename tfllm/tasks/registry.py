@@ -14,7 +14,23 @@ from tfllm.tasks.task import Task
 TaskFactory = Callable[..., Task]
 
 # Modules that register the tasks which come with tfllm, imported when a task is first asked for.
-_BUILT_IN = ("tfllm.tasks.glue", "tfllm.tasks.superglue", "tfllm.tasks.squad", "tfllm.tasks.stdlib_docstrings")
+_BUILT_IN = (
+    "tfllm.tasks.glue",
+    "tfllm.tasks.superglue",
+    "tfllm.tasks.squad",
+    "tfllm.tasks.stdlib_docstrings",
+    "tfllm.tasks.translation",
+    "tfllm.tasks.wmt",
+    "tfllm.tasks.codexglue",
+    "tfllm.tasks.language_modelling",
+    "tfllm.tasks.lambada",
+    "tfllm.tasks.blimp",
+    "tfllm.tasks.crows_pairs",
+    "tfllm.tasks.stereoset",
+    "tfllm.tasks.winobias",
+    "tfllm.tasks.winogender",
+    "tfllm.tasks.bbq",
+)
 
 _FACTORIES: dict[str, TaskFactory] = {}
 
@@ -53,6 +69,12 @@ def names() -> list[str]:
     return sorted(_FACTORIES)
 
 
+def _some(known: list[str]) -> str:
+    """The first task of each suite."""
+    return ", ".join({name.split("/")[0]: name for name in reversed(known)}[suite] for suite in
+                     dict.fromkeys(name.split("/")[0] for name in known))  # fmt: skip
+
+
 def get(name: str, data_dir: str | os.PathLike | None = None, **options) -> Task:
     """The task of that name. No data are read yet.
 
@@ -74,7 +96,7 @@ def get(name: str, data_dir: str | os.PathLike | None = None, **options) -> Task
         near = difflib.get_close_matches(name, known, n=1)
         raise UserError(
             f"There is no task {name!r}: "
-            + (f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(known)}.")
+            + (f"did you mean {near[0]}?" if near else f"`tfllm tasks` lists them, among others {_some(known)}.")
         )
     factory = _FACTORIES[name]
     parameters = inspect.signature(factory).parameters.values()

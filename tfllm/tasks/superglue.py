@@ -34,6 +34,7 @@ from tfllm.metrics.grouped import (
     GroupedMetric,
     mean_of_chosen,
 )
+from tfllm.tasks import prompt_templates
 from tfllm.tasks.benchmark_files import find_file, pick_source
 from tfllm.tasks.registry import register
 from tfllm.tasks.submission_file import JsonlFile, SubmissionFile
@@ -361,6 +362,7 @@ def make(
         description=entry.description,
         citation=f"{entry.citation}; {_SUPERGLUE}" if entry.citation != _SUPERGLUE else _SUPERGLUE,
         submission=entry.submission,
+        prompt=prompt_templates.SUPERGLUE[key],
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfllm.data.batches import Batches
     from tfllm.data.tokenized import TokenizedExamples
     from tfllm.metrics.grouped import GroupedMetric
+    from tfllm.tasks.judging import Judgement, Prompt
     from tfllm.tasks.kinds import Kind
     from tfllm.tasks.submission_file import SubmissionFile
     from tfllm.text import Tokenizer
@@ -35,7 +36,8 @@ class Task:
 
     Attributes:
         name: for example `"glue/mrpc"`.
-        kind: `"classification"`, `"regression"` or `"span"`.
+        kind: `"classification"`, `"regression"`, `"span"`, or one of those that are judged by likelihoods alone: `"choice"`,
+            `"continuation"`, `"perplexity"`, `"preference"`.
         text_fields: names of the one or two texts of an example.
         read: split to `Examples`; called once a split.
         metrics: names of the official metrics (see `tfllm.metrics`), `main_metric` among them.
@@ -51,6 +53,7 @@ class Task:
         group_metrics: those of `metrics` that are over groups of examples, by name.
         strategy: what the kind needs, with options of its own; default: `tfllm.tasks.kinds.get(kind)`.
         baseline: split to the scores of a trivial method, as `score` gives them; `None` where there is none.
+        prompt: how a language model is asked without training, for `judge`; `None` where it cannot be.
 
     Example:
         >>> task = tfllm.tasks.get("glue/mrpc", data_dir="glue_data")  # doctest: +SKIP
@@ -79,6 +82,7 @@ class Task:
     group_metrics: Mapping[str, GroupedMetric] = field(default_factory=dict, repr=False)
     strategy: Kind | None = field(default=None, repr=False)
     baseline: Callable[[str], dict] | None = field(default=None, repr=False)
+    prompt: Prompt | None = field(default=None, repr=False)
     _examples: dict = field(default_factory=dict, init=False, repr=False)
     _tokenized: dict = field(default_factory=dict, init=False, repr=False)
 
@@ -127,7 +131,13 @@ class Task:
             max_length: longer examples are cut, and counted in `.truncated`.
             cache_dir: where token ids are kept from one run to the next; see `tfllm.data.tokenize`.
         """
-        key = (self.split(split), tokenizer.fingerprint, max_length, cache_dir and os.fspath(cache_dir))
+        key = (
+            self.split(split),
+            tokenizer.fingerprint,
+            getattr(tokenizer, "target_form", None),
+            max_length,
+            cache_dir and os.fspath(cache_dir),
+        )
         if key not in self._tokenized:
             self._tokenized[key] = self.strategy.tokenize(self.examples(split), tokenizer, max_length, cache_dir)
         return self._tokenized[key]
@@ -161,14 +171,12 @@ class Task:
             cache_dir: see `tokenized`.
             **options: further ones of `tfllm.data.Batches`, such as `shard`.
         """
-        from tfllm.data.batches import Batches
-
         shuffle = self.split(split) == "train" if shuffle is None else shuffle
         tokenized = self.tokenized(split, tokenizer, max_length, cache_dir)
-        return Batches(
+        return self.strategy.batches(
             tokenized,
             batch_size=batch_size,
-            layout=layout or self.strategy.layouts[0],
+            layout=layout or self.strategy.default_layout(tokenizer),
             max_length=max_length,
             shuffle=shuffle,
             seed=seed,
@@ -290,7 +298,7 @@ class Task:
             model: as in `predict`.
             split: name of the split.
             confidence_interval: as in `score`.
-            **options: those of `predict`.
+            **options: those of `predict`; of a task that is judged by likelihoods alone, those of `judge`.
 
         Returns:
             What `score` gives, and `"split"`, `"truncated"` (examples cut to `max_length`) and `"skipped"` (rows of the
@@ -299,6 +307,8 @@ class Task:
         Raises:
             UserError: the split has no labels; also as `predict`.
         """
+        if not self.strategy.trained:
+            return self.judge(model, split, confidence_interval=confidence_interval, **options).scores
         examples = self.examples(split)
         if not self.labelled(split):
             raise UserError(
@@ -318,6 +328,30 @@ class Task:
             "skipped": examples.report.skipped,
         }
 
+    def judge(self, model, split: str = "validation", **options) -> Judgement:
+        """Judges a language model as it is, by how likely it finds answers: zero-shot, or after `shots` solved examples.
+
+        Args:
+            model: with its language-model head and a tokenizer; the task's `prompt` says of which kind.
+            split: name of the split.
+            **options: those of `tfllm.tasks.judging.Asking`: `shots=0`, `seed=1234` of their draw, `limit=None`,
+                `window=None`, `stride=None`, `batch_tokens=4096`, `confidence_interval=True`, `progress=None`.
+
+        Returns:
+            `Judgement`: `.scores` as `evaluate` gives them, `.rows` with a record an example.
+
+        Raises:
+            UserError: the task has no prompt, the model is of another kind, the split has no labels, or an option is wrong.
+
+        Example:
+            >>> task = tfllm.tasks.get("superglue/rte", data_dir="superglue")  # doctest: +SKIP
+            >>> task.judge(tfllm.load("path/to/gpt2"), shots=2).scores["accuracy"]  # doctest: +SKIP
+            0.531
+        """
+        from tfllm.tasks.judging import asking, judge
+
+        return judge(self, model, split, asking(options))
+
     def write_predictions(self, outputs: Any, split: str, path: str | os.PathLike, overwrite: bool = False) -> None:
         r"""Writes predictions in the form that the benchmark wants for its test splits; else `index<TAB>prediction` lines.
 
@@ -331,14 +365,15 @@ class Task:
             UserError: the file is there, or the number of predictions is not that of the examples.
         """
         from tfllm.tasks.predictions_file import write_new
-        from tfllm.tasks.submission_file import TsvFile
 
         examples = self.examples(split)
         if len(outputs) != len(examples):
             raise UserError(
                 f"{self.name}: the split {split!r} has {len(examples)} examples. Received: {len(outputs)} predictions."
             )
-        write_new(path, (self.submission or TsvFile({})).content(self, outputs, examples).encode(), overwrite)
+        write_new(
+            path, (self.submission or self.strategy.plain_file()).content(self, outputs, examples).encode(), overwrite
+        )
 
     def describe(self) -> dict:
         """A row about the task for people: name, kind, sizes, metric, licence, source."""

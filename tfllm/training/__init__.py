@@ -13,6 +13,7 @@ _NAMES = {
     "Evaluate": "tfllm.training.callbacks.evaluate",
     "FinetuneConfig": "tfllm.training.finetune_config",
     "JsonlMetrics": "tfllm.training.callbacks.jsonl_metrics",
+    "MlflowLogger": "tfllm.training.callbacks.mlflow_logger",
     "NanGuard": "tfllm.training.callbacks.nan_guard",
     "Progress": "tfllm.training.callbacks.progress",
     "RunDirectory": "tfllm.training.run_directory",
@@ -21,9 +22,14 @@ _NAMES = {
     "TensorBoardScalars": "tfllm.training.callbacks.tensorboard_scalars",
     "Throughput": "tfllm.training.callbacks.throughput",
     "Trainer": "tfllm.training.trainer",
+    "WandbLogger": "tfllm.training.callbacks.wandb_logger",
     "finetune": "tfllm.training.seeds",
+    "freeze": "tfllm.training.freezing",
     "gemm_peak": "tfllm.training.gemm",
+    "lora": "tfllm.training.low_rank",
+    "merge_lora": "tfllm.training.low_rank",
     "optimizer": "tfllm.training.optimizers",
+    "quantize": "tfllm.training.low_rank",
 }
 
 __all__ = list(_NAMES)

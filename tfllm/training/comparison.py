@@ -16,6 +16,7 @@ from tfllm.errors import DataError, UserError
 from tfllm.metrics.comparison import Difference, compare_metric, compare_sums, mcnemar
 from tfllm.metrics.grouped import GroupedMetric
 from tfllm.metrics.registry import names as metric_names
+from tfllm.tasks import kinds
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def compare_runs(first: str | os.PathLike, second: str | os.PathLike, split: str
     names = [run.task["name"] for run in runs]
     if names[0] != names[1]:
         raise UserError(f"Runs of one task can be compared. Received: {first} on {names[0]}, {second} on {names[1]}.")
-    for column in ("id", "label"):
+    for column in ("id", "label", "reference"):
         a, b = (run.columns.get(column) for run in runs)
         if a != b:
             raise UserError(
@@ -73,10 +74,16 @@ def compare_runs(first: str | os.PathLike, second: str | os.PathLike, split: str
                 f"in {first} and {second}."
             )
     task, size = runs[0].task, len(runs[0].columns["id"])
-    grouped = tasks.get(task["name"]).group_metrics if task["name"] in tasks.names() else {}
+    known = tasks.get(task["name"]) if task["name"] in tasks.names() else None
+    grouped = known.group_metrics if known else {}
+    strategy = known.strategy if known else kinds.get(task["kind"]) if "kind" in task else None
     differences = {}
     for metric in task.get("metrics") or [task["main_metric"]]:
-        differences[metric] = _difference(runs, metric, grouped.get(metric), task.get("labels"))
+        found = [strategy.sums_of_rows(known, metric, run.columns) if strategy else None for run in runs]
+        if all(found):
+            differences[metric] = compare_sums(found[0][0], found[1][0], found[0][1])
+        else:
+            differences[metric] = _difference(runs, metric, grouped.get(metric), task.get("labels"))
     columns = [run.columns for run in runs]
     if "label" not in columns[0] or "probability" not in columns[0]:  # numbers or spans
         return Comparison(task["name"], split, size, differences)

@@ -37,9 +37,37 @@ class FinetuneConfig(Options):
     train_file: str | None = option(None, "Training data of your own: .tsv, .csv or .jsonl.")
     validation_file: str | None = option(None, "Validation data of your own.")
     test_file: str | None = option(None, "Test data of your own; it may come without labels.")
-    text_columns: tuple[str, ...] = option((), "One or two column names of your own data, the texts to classify.")
-    label_column: str = option("label", "Column with the label of your own data.")
+    text_columns: tuple[str, ...] = option(
+        (),
+        "One or two column names of your own data: the texts to classify, the words to tag, question and context, or sources.",
+    )
+    label_column: str = option(
+        "label", "Column of your own data with the label, the tags, the answer, or the target (several: references)."
+    )
     regression: bool = option(False, "The labels of your own data are numbers to predict, not classes.")
+    kind: str = option(
+        "classification",
+        "What is to be learned from your own data.",
+        choices=("classification", "regression", "tagging", "span", "translation", "generation"),
+    )
+    data_format: str | None = option(
+        None, "Format of your own files; default: by their endings.", choices=("tsv", "csv", "jsonl", "conll", "tmx")
+    )
+    source: str | None = option(None, "Parallel text of your own, to train on: the file of sources, a text a line.")
+    target: tuple[str, ...] = option((), "Beside source: the file of targets, or several of references.")
+    validation_source: str | None = option(None, "The validation set's sources.")
+    validation_target: tuple[str, ...] = option((), "The validation set's targets.")
+    test_source: str | None = option(None, "The test set's sources.")
+    test_target: tuple[str, ...] = option((), "The test set's targets; they may be missing.")
+    skip_bad_rows: bool = option(False, "Leave damaged rows of the data out, and count them, in place of an error.")
+
+    prompt: str | None = option(
+        None,
+        "What a model that writes text reads, with {source} in it, such as `translate English to German: {source}`.",
+    )
+    max_target_length: int | None = option(None, "Tokens of a text that the model writes.", minimum=2)
+    num_beams: int | None = option(None, "Beams to write texts with; default: greedily.", minimum=1)
+    language: str | None = option(None, "Token of the target's language in a multilingual model, such as de_DE.")
 
     batch_size: int = option(16, "Examples an optimizer step.", minimum=1)
     epochs: int = option(3, "Passes over the training data.", minimum=1)
@@ -58,7 +86,15 @@ class FinetuneConfig(Options):
         None, "Each layer learns at this factor of the one above it.", above=0, maximum=1
     )
     dtype: str = option("float32", "Keras dtype policy.", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    strategy: str = option("auto", "Where to train: auto, cpu (no GPU), or mirrored over the visible devices.")
+    micro_batches: int = option(
+        1, "Parts that a replica's rows go through the model in, one after the other, to save memory.", minimum=1
+    )
+    strategy: str = option(
+        "auto",
+        "Where to train: auto, cpu (no GPU), gpu, mirrored over the visible devices, multi_worker over TF_CONFIG's, tpu.",
+        choices=("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"),
+    )
+    tpu: str | None = option(None, "Name or address of the TPU; local on its own VM.")
 
     max_length: int = option(128, "Tokens an example; longer ones are cut, counted and reported.", minimum=3)
     layout: str | None = option(
@@ -75,7 +111,36 @@ class FinetuneConfig(Options):
     eval_every: str = option("epoch", "Evaluate at the end of each `epoch`, or every so many steps.")
     early_stopping: int | None = option(None, "Stop after this many evaluations without a better score.", minimum=1)
     predict_test: bool = option(False, "Also write predictions for the test split.")
+    checkpoint_every: int | None = option(
+        500, "Steps from one checkpoint to the next, from which the same command goes on; none for none.", minimum=1
+    )
+    keep_checkpoints: int = option(2, "How many of the newest checkpoints stay.", minimum=1)
     log_every: int = option(10, "Steps from one line of metrics.jsonl to the next.", minimum=1)
+    wandb_project: str | None = option(None, "Also log to this Weights & Biases project (extra `wandb`).")
+    mlflow_experiment: str | None = option(None, "Also log to this MLflow experiment (extra `mlflow`).")
+
+    lora_rank: int | None = option(
+        None,
+        "Train low-rank updates of this rank (LoRA) and the head, and nothing else; adapter/ keeps them.",
+        minimum=1,
+    )
+    lora_alpha: float = option(16.0, "The updates are scaled by lora_alpha / lora_rank.", above=0)
+    lora_targets: str | None = option(
+        None, "Regular expression over the projections that get updates; default: queries and values."
+    )
+    lora_dropout: float = option(0.0, "Rate on what enters the updates.", minimum=0, below=1)
+    quantize: str | None = option(
+        None, "Keep the kernels below the updates in 8 or 4 bits (QLoRA).", choices=("int8", "int4")
+    )
+    freeze: str | None = option(None, "Regular expression over paths of weights that are not trained.")
+    label_smoothing: float | None = option(None, "Spread this much of a label over all classes.", above=0, below=1)
+    rdrop: float | None = option(None, "Weight alpha of R-Drop: two passes with other dropout are to agree.", above=0)
+    fgm: float | None = option(None, "Norm of FGM's adversarial step in embedding space.", above=0)
+    freelb_steps: int | None = option(None, "Ascent steps of FreeLB in embedding space.", minimum=1)
+    smart: float | None = option(None, "Weight of SMART's smoothness-inducing term.", above=0)
+    teacher: str | None = option(None, "Fine-tuned model of this task to learn from too (distillation).")
+    distill_temperature: float = option(2.0, "Softens the outputs of teacher and student.", above=0)
+    distill_weight: float = option(0.5, "Share of the teacher in the loss.", above=0, maximum=1)
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,6 +160,24 @@ class FinetuneConfig(Options):
         if self.train_file and not self.validation_file:
             raise UserError(
                 "train_file needs a validation_file beside it, to report a score on. Received: validation_file=None."
+            )
+        if self.regression and self.kind not in ("classification", "regression"):
+            raise UserError(f"regression and kind contradict each other. Received: regression=True, kind={self.kind}.")
+        if self.kind != "classification" and not self.train_file:
+            raise UserError(f"kind is for files of your own: give train_file. Received: kind={self.kind}.")
+        if self.source and (self.train_file or self.task):
+            raise UserError(f"give one of task, train_file and source. Received: source={self.source!r} and another.")
+        if self.source and not (self.target and self.validation_source and self.validation_target):
+            raise UserError(
+                "source needs target, validation_source and validation_target beside it. Received: not all of them."
+            )
+        if not self.source and (self.target or self.validation_source or self.validation_target or self.test_source):
+            raise UserError(
+                "target, validation_source, validation_target and test_source go with source. Received: no source."
+            )
+        if self.lora_rank is None and (self.quantize or self.lora_targets or self.lora_dropout):
+            raise UserError(
+                "quantize, lora_targets and lora_dropout go with lora_rank: give --lora_rank=8, say. Received: lora_rank=None."
             )
         if self.train_file and len(self.text_columns) not in (1, 2):
             raise UserError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -29,10 +30,14 @@ class AdamW(keras.optimizers.AdamW):
     Args:
         learning_rate: a float or a schedule.
         layer_decay: factor in (0, 1] from one layer to the layer below; `None` for one rate everywhere.
+        micro_batches: parts that a replica's rows go through the model in, one after the other, for one update (gradient
+            accumulation; Keras' `gradient_accumulation_steps`, which counts updates instead, fails under tf.distribute).
         **kwargs: those of `keras.optimizers.AdamW`.
     """
 
-    def __init__(self, learning_rate=1e-3, *, layer_decay: float | None = None, **kwargs):
+    def __init__(self, learning_rate=1e-3, *, layer_decay: float | None = None, micro_batches: int = 1, **kwargs):
+        if not isinstance(micro_batches, int) or micro_batches < 1:
+            raise UserError(f"micro_batches must be a whole number of at least 1. Received: {micro_batches!r}.")
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise UserError(f"layer_decay must be in (0, 1]. Received: {layer_decay!r}.")
         if kwargs.get("amsgrad"):
@@ -40,7 +45,9 @@ class AdamW(keras.optimizers.AdamW):
                 "tfllm's AdamW has no amsgrad: use keras.optimizers.AdamW(amsgrad=True). Received: amsgrad=True."
             )
         super().__init__(learning_rate, **kwargs)
-        self.layer_decay = layer_decay
+        self.layer_decay, self.micro_batches = layer_decay, micro_batches
+
+    _already_reduced = False
 
     # A tfllm model asks its optimizer for the step (see `TransformerModel.train_step`).
     model_train_step = staticmethod(train_step)
@@ -55,22 +62,25 @@ class AdamW(keras.optimizers.AdamW):
         self._programs = {}
         self._decaying = {self._var_key(v) for v in variables if len(v.shape) > 1 and v.name != "bias"}
 
-    def _backend_apply_gradients(self, grads, trainable_variables):
-        native = [
-            variable.value if isinstance(variable, keras.Variable) else variable for variable in trainable_variables
-        ]
-        dense = [tf.convert_to_tensor(grad) for grad in grads]
-        reduced = super()._all_reduce_sum_gradients(list(zip(dense, native)))
+    @contextlib.contextmanager
+    def reduced_gradients(self) -> Iterator[None]:
+        """Inside, gradients given to `apply` have been summed over the replicas."""
         self._already_reduced = True
         try:
-            super()._backend_apply_gradients([grad for grad, _ in reduced], trainable_variables)
+            yield
         finally:
             self._already_reduced = False
 
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        dense = [tf.convert_to_tensor(grad) for grad in grads]
+        if not self._already_reduced:  # somebody else's step
+            native = [v.value if isinstance(v, keras.Variable) else v for v in trainable_variables]
+            dense = [grad for grad, _ in super()._all_reduce_sum_gradients(list(zip(dense, native)))]
+        with self.reduced_gradients():
+            super()._backend_apply_gradients(dense, trainable_variables)
+
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        if getattr(self, "_already_reduced", False):
-            return list(grads_and_vars)
-        return super()._all_reduce_sum_gradients(grads_and_vars)
+        return list(grads_and_vars) if self._already_reduced else super()._all_reduce_sum_gradients(grads_and_vars)
 
     def _apply_weight_decay(self, variables):
         return  # part of the update
@@ -149,7 +159,7 @@ class AdamW(keras.optimizers.AdamW):
         )
 
     def get_config(self):
-        return {**super().get_config(), "layer_decay": self.layer_decay}
+        return {**super().get_config(), "layer_decay": self.layer_decay, "micro_batches": self.micro_batches}
 
 
 def _halves(variables) -> list[list[int]]:
@@ -198,6 +208,7 @@ def optimizer(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
     layer_decay: float | None = None,
+    micro_batches: int = 1,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
@@ -212,7 +223,7 @@ def optimizer(
         warmup: steps if an int, or a share of `total_steps` if a float below 1.
         weight_decay: decoupled, not on vectors (norms and biases).
         clip_norm: largest norm of the global gradient; `None` for no clipping.
-        layer_decay: see `AdamW`.
+        layer_decay, micro_batches: see `AdamW`.
         beta_1, beta_2, epsilon: Adam's; the default epsilon is PyTorch's, which published recipes were run with.
 
     Raises:
@@ -245,6 +256,7 @@ def optimizer(
     return AdamW(
         rate,
         layer_decay=layer_decay,
+        micro_batches=micro_batches,
         weight_decay=weight_decay,
         global_clipnorm=clip_norm,
         beta_1=beta_1,

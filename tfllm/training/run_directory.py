@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import json
 import math
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tfllm.errors import UserError
 from tfllm.tasks.predictions_file import write_new
+
+_LOCK = ".lock"
 
 
 class RunDirectory:
@@ -25,16 +30,20 @@ class RunDirectory:
     | `metrics.jsonl` | metrics by step |
     | `tensorboard/` | the same as TensorBoard events |
     | `model/` | the best model, as a Hugging Face directory, or as a KerasHub preset where it came from one |
+    | `adapter/` | with LoRA: the updates of that model and its head alone, as PEFT reads them |
     | `best.weights.h5` | while training, and after a failure: the best weights so far |
     | `<split>_predictions.tsv` | id, label, prediction and probabilities |
     | `<split>_predictions.json`, `<split>_nbest.json`, `<split>_null_odds.json` | for spans: as SQuAD's scorer reads them |
     | `learning_curve.png` | loss and score by step |
     | `README.md` | the model card |
+    | `checkpoints/` | while training: all that the run needs to go on if it is killed |
     | `seed-<n>/` | with `seeds` > 1: a run directory for each seed |
 
     Args:
         path: the directory. It must not exist, or be empty.
         overwrite: if it holds an earlier run, remove what that run wrote. Other files in it are left alone.
+        config: of the run: where the directory holds an unfinished run of the same configuration, it is left as it is, to go on
+            with (`goes_on`).
 
     Raises:
         UserError: the directory exists and is not empty (with `overwrite`: and is not a run directory), or is a file.
@@ -50,26 +59,59 @@ class RunDirectory:
         "metrics.jsonl",
         "tensorboard",
         "model",
+        "adapter",
         "best.weights.h5",
+        "checkpoints",
+        "wandb",
         "learning_curve.png",
         "README.md",
     )
     _PATTERNS = ("*_predictions.tsv", "*_predictions.json", "*_nbest.json", "*_null_odds.json", "partial-*", "seed-*")
 
-    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
+    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, config: dict | None = None):
         self.path = Path(path)
-        self.check(self.path, overwrite=overwrite)
-        self._clear()
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.goes_on = self.check(self.path, overwrite=overwrite, config=config)
+        if not self.goes_on:
+            self.clear()
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from going on with the run meanwhile. The lock is the system's, and ends with the process.
+
+        Raises:
+            UserError: another process has it.
+        """
+        with open(self.path / _LOCK, "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"another process is at work on this run. Received: run_dir={self.path}.") from None
+            try:
+                yield
+            finally:
+                (self.path / _LOCK).unlink(missing_ok=True)
 
     @staticmethod
-    def check(path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Raises the error that making this run directory would raise, and touches nothing."""
+    def check(path: str | os.PathLike, *, overwrite: bool = False, config: dict | None = None) -> bool:
+        """Raises the error that making this run directory would raise, and touches nothing.
+
+        Returns:
+            Whether it holds an unfinished run of `config`, to go on with.
+        """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise UserError(f"run_dir must be a directory. Received: {path}, which is a file.")
         if not path.exists() or not any(path.iterdir()):
-            return
+            return False
+        if not overwrite and config is not None and _is_unfinished(path):
+            different = _differences(config, json.loads((path / "config.json").read_text("utf-8")))
+            if different:
+                raise UserError(
+                    f"run_dir holds an unfinished run of another configuration: {'; '.join(different)}. Received: {path}. "
+                    "Give the same options to go on with it, --overwrite, or another --run_dir."
+                )
+            return True
         if not overwrite:
             raise UserError(
                 f"run_dir must not exist or be empty, so that no result is lost. Received: {path}. "
@@ -80,6 +122,7 @@ class RunDirectory:
                 f"overwrite replaces an earlier run only, and there is none (no results.json). Received: {path}. "
                 "Use another --run_dir."
             )
+        return False
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -92,7 +135,8 @@ class RunDirectory:
         """Writes a file in one move."""
         write_new(self.path / name, text.encode("utf-8"), overwrite=True)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Removes what a run wrote."""
         for path in [self.path / name for name in self._NAMES] + [
             path for pattern in self._PATTERNS for path in self.path.glob(pattern)
         ]:
@@ -100,6 +144,28 @@ class RunDirectory:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a run was killed there: it is still said to be running, or has checkpoints to go on from."""
+    try:
+        status = json.loads((path / "results.json").read_text("utf-8")).get("status")
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    if not (path / "config.json").is_file() or status == "ok":
+        return False
+    return status in ("running", "preempted") or any((path / "checkpoints").glob("step-*"))
+
+
+def _differences(ours: dict, theirs: dict) -> list[str]:
+    """Options that make another run, `name: here x, there y`."""
+    return [
+        f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} now"
+        for name in sorted(
+            {*ours, *theirs} - {"run_dir", "overwrite", "checkpoint_every", "wandb_project", "mlflow_experiment"}
+        )
+        if ours.get(name) != theirs.get(name)
+    ]
 
 
 def default_run_dir(task: str, model: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 from tfllm.training.demo_checkpoint import resolve_model
@@ -28,7 +31,7 @@ def finetune(config: FinetuneConfig) -> dict:
     task = make_task(config)
     resolve_model(config.model)
     if config.run_dir:
-        RunDirectory.check(config.run_dir, overwrite=config.overwrite)
+        RunDirectory.check(config.run_dir, overwrite=config.overwrite, config=config.to_dict())
     # Only now, with what can be checked at once in order, TensorFlow is imported.
     import keras
 
@@ -37,7 +40,7 @@ def finetune(config: FinetuneConfig) -> dict:
     trainer = Trainer(config, task=task)
     if config.seeds == 1:
         return trainer.run()
-    run = RunDirectory(trainer.run_dir, overwrite=config.overwrite)
+    run = RunDirectory(trainer.run_dir, overwrite=config.overwrite, config=config.to_dict())
     run.write_json("config.json", config.to_dict())
     runs: list[dict] = []
     status = {"status": "running"}
@@ -45,7 +48,8 @@ def finetune(config: FinetuneConfig) -> dict:
         for seed in range(config.seed, config.seed + config.seeds):
             run.write_json("results.json", {**status, **_summary(runs)})
             one = config.replace(seed=seed, seeds=1, run_dir=str(run / f"seed-{seed}"), overwrite=False)
-            runs.append({"seed": seed, **Trainer(one, task=task).run()})
+            finished = _finished(one)
+            runs.append({"seed": seed, **(finished or Trainer(one, task=task).run())})
             keras.backend.clear_session()  # the last run's graphs
         status = {"status": "ok"}
     except BaseException as error:
@@ -55,6 +59,17 @@ def finetune(config: FinetuneConfig) -> dict:
         results = {**status, **_summary(runs)}
         run.write_json("results.json", results)
     return {**results, "run_dir": str(run.path)}
+
+
+def _finished(config: FinetuneConfig) -> dict | None:
+    """The results of that run, if it was finished before the others were interrupted."""
+    path = Path(config.run_dir)
+    try:
+        results = json.loads((path / "results.json").read_text("utf-8"))
+        same = json.loads((path / "config.json").read_text("utf-8")) == config.to_dict()
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return {**results, "run_dir": config.run_dir} if same and results["status"] == "ok" else None
 
 
 def _summary(runs: list[dict]) -> dict:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import time
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -15,6 +17,7 @@ from tfllm.tasks import Task
 from tfllm.tasks.prediction_rows import to_tsv
 from tfllm.tasks.task import model_layout, model_length
 from tfllm.training.callbacks.best_checkpoint import BestCheckpoint
+from tfllm.training.callbacks.checkpoint import Checkpoint
 from tfllm.training.callbacks.early_stopping import EarlyStopping
 from tfllm.training.callbacks.evaluate import Evaluate
 from tfllm.training.callbacks.jsonl_metrics import JsonlMetrics
@@ -24,6 +27,7 @@ from tfllm.training.callbacks.stop_after import StopAfter
 from tfllm.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from tfllm.training.callbacks.throughput import Throughput
 from tfllm.training.demo_checkpoint import resolve_model
+from tfllm.training.external_loggers import check_external_loggers, close_loggers, external_loggers
 from tfllm.training.finetune_config import FinetuneConfig
 from tfllm.training.finetune_task import make_task
 from tfllm.training.gemm import gemm_peak
@@ -31,8 +35,14 @@ from tfllm.training.learning_curve import plot_learning_curve
 from tfllm.training.machine import machine, versions
 from tfllm.training.model_card import base_name, model_card
 from tfllm.training.optimizers import optimizer
+from tfllm.training.preemption import Preempted, PreemptionNotice
+from tfllm.training.resumable_fit import fit_from
+from tfllm.training.run_checkpoints import RunCheckpoint, RunCheckpoints
 from tfllm.training.run_directory import RunDirectory, default_run_dir
 from tfllm.training.strategies import strategy
+from tfllm.training.train_state import write_state
+from tfllm.training.tuning import prepare, write_adapter
+from tfllm.training.workers import Workers
 
 
 class Trainer:
@@ -83,10 +93,21 @@ class Trainer:
                 failed, and keeps what was recorded.
         """
         started = time.perf_counter()
-        RunDirectory.check(self.run_dir, overwrite=self.config.overwrite)
+        config = self.config.to_dict()
+        if self._workers.is_chief:  # first of all: several workers must be known before TensorFlow is used
+            RunDirectory.check(self.run_dir, overwrite=self.config.overwrite, config=config)
         keras.utils.set_random_seed(self.config.seed)
         self._prepare()
-        run = RunDirectory(self.run_dir, overwrite=self.config.overwrite)
+        with self._workers.directory(self.run_dir) as directory:
+            run = RunDirectory(directory, overwrite=self.config.overwrite, config=config)
+            with run.locked(), self._workers.watched():
+                return {**self._run(run, started), "run_dir": str(self.run_dir)}
+
+    def _run(self, run: RunDirectory, started: float) -> dict:
+        self._checkpoints = RunCheckpoints(Path(self.run_dir) / "checkpoints", keep=self.config.keep_checkpoints)
+        self._resumed = self._restore(run)
+        if run.goes_on and self._resumed is None:
+            run.clear()  # killed before its first checkpoint
         facts = self._facts()
         run.write_json("config.json", self.config.to_dict())
         run.write_json("results.json", {"status": "running", **facts})
@@ -94,6 +115,8 @@ class Trainer:
         try:
             results = {"status": "ok", **facts} | self._train(run)
             trained = time.perf_counter()
+            if not self._workers.is_chief:
+                return results
             results |= self._score(run)
             results["seconds"] = {
                 "prepare": prepared - started,
@@ -104,21 +127,37 @@ class Trainer:
             run.write_text("README.md", model_card(self.config, self.task, results))
             run.write_json("results.json", results)
         except BaseException as error:  # also an interrupt: whatever ends the run, its directory says so
-            run.write_json("results.json", {"status": "failed", "error": f"{type(error).__name__}: {error}", **facts})
+            status = "preempted" if isinstance(error, Preempted) else "failed"
+            run.write_json("results.json", {"status": status, "error": f"{type(error).__name__}: {error}", **facts})
             raise
-        return {**results, "run_dir": str(run.path)}
+        # model/ holds the best weights, and there is nothing to go on with.
+        (run / "best.weights.h5").unlink(missing_ok=True)
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        return results
+
+    @functools.cached_property
+    def _workers(self) -> Workers:
+        return Workers(strategy(self.config.strategy, self.config.tpu))
+
+    @property
+    def _strategy(self) -> tf.distribute.Strategy:
+        return self._workers.strategy
 
     def _prepare(self) -> None:
         """Everything that can fail because of what the user gave: model, data, optimizer."""
         config = self.config
-        self._strategy = strategy(config.strategy)
+        check_external_loggers(config)
         for split in ("train", *self._splits["validation"]):
             if not self.task.labelled(split):
                 raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
         for split in self._test_splits:
             self.task.examples(split)  # a missing file is told before training, not after it
         with self._strategy.scope():
-            self.model = self._given_model or load_model(config, self.task)
+            self.model = prepare(
+                self._given_model or load_model(config, self.task),
+                config,
+                lambda name: load_model(config.replace(model=name, fresh_head=False), self.task),
+            )
         self._max_length = model_length(self.model, config.max_length)
         layout = model_layout(self.model, config.layout, self.task.strategy.layouts)
         self._reading = {"max_length": self._max_length, "layout": layout, "cache_dir": config.cache_dir}
@@ -128,7 +167,8 @@ class Trainer:
             batch_size=config.batch_size,
             seed=config.seed,
             pooled=self.model.pooled,
-            replicas=self._strategy.num_replicas_in_sync,
+            replicas=self._strategy.num_replicas_in_sync * config.micro_batches,
+            shard=(self._workers.index, self._workers.count),
             **self._reading,
         )
         total = self._batches.steps_per_epoch * config.epochs
@@ -144,27 +184,51 @@ class Trainer:
                     weight_decay=config.weight_decay,
                     clip_norm=config.clip_norm,
                     layer_decay=config.layer_decay,
+                    micro_batches=config.micro_batches,
                 ),
                 **self.model.compile_defaults(),
             )
 
+    def _restore(self, run: RunDirectory) -> RunCheckpoint | None:
+        """Puts the newest checkpoint into the model; `None` where there is none: a new run, or one killed before its first."""
+        checkpoint = self._checkpoints.newest() if run.goes_on else None
+        step = self._workers.agreed(0 if checkpoint is None else checkpoint.step)
+        if not step:
+            return None
+        if checkpoint is None:  # another worker than the chief
+            checkpoint = self._checkpoints.read(step)
+        with self._strategy.scope():
+            self.model.build_to_train(self._batches.dataset(0, 1).element_spec)
+            write_state(self.model, checkpoint.arrays)
+        return checkpoint
+
     def _train(self, run: RunDirectory) -> dict:
-        callbacks = self._callbacks(run)
-        steps, epochs = self._batches.steps_per_epoch, self.config.epochs
-        # The batches of `dataset()`, in a form that does not mind how far a distribution strategy reads ahead.
-        data = self._batches.dataset(0, steps * epochs)
-        try:
-            self.model.fit(data, steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=callbacks)
-        finally:
-            self._progress.close()
+        start_step = 0 if self._resumed is None else self._resumed.step
+        with PreemptionNotice() as notice:
+            callbacks = self._callbacks(run, notice)
+            try:
+                fit_from(
+                    self.model,
+                    # In a form that does not mind how far a distribution strategy reads ahead.
+                    lambda start, stop: self._workers.distributed(self._batches.dataset(start, stop)),
+                    start_step=start_step,
+                    steps_per_epoch=self._batches.steps_per_epoch,
+                    epochs=self.config.epochs,
+                    callbacks=callbacks,
+                )
+            finally:
+                self._progress.close()
+                close_loggers(callbacks)
+                callbacks[-1].close()
         return {
+            **({"resumed_after_step": start_step} if start_step else {}),
             "steps": self._evaluate.step,
             "best_step": self._best.best_step,
             "evaluations": self._evaluate.history,
             "selection_split": self._evaluate.split,
         }
 
-    def _callbacks(self, run: RunDirectory) -> list[keras.callbacks.Callback]:
+    def _callbacks(self, run: RunDirectory, notice: PreemptionNotice) -> list[keras.callbacks.Callback]:
         config, monitor = self.config, f"val_{self.task.main_metric}"
         self._throughput = Throughput(self._batches)
         self._evaluate = Evaluate(
@@ -174,7 +238,8 @@ class Trainer:
             confidence_interval=False,
             **self._reading,
         )
-        self._best = BestCheckpoint(run / "best.weights.h5", monitor=monitor)
+        chief = self._workers.is_chief
+        self._best = BestCheckpoint(Path(self.run_dir) / "best.weights.h5", monitor=monitor, writes=chief)
         self._progress = Progress(max_steps=config.max_steps)
         callbacks = [self._throughput, NanGuard(), self._evaluate, self._best]
         if config.early_stopping is not None:
@@ -185,15 +250,26 @@ class Trainer:
             JsonlMetrics(run / "metrics.jsonl", every=config.log_every),
             TensorBoardScalars(run / "tensorboard", every=config.log_every),
             self._progress,
+            *(external_loggers(config, self.run_dir) if chief else ()),
         ]
-        return callbacks
+        checkpoint = Checkpoint(
+            self._checkpoints,
+            every=config.checkpoint_every,
+            steps_per_epoch=self._batches.steps_per_epoch,
+            others=callbacks,
+            resumed=self._resumed,
+            notice=notice,
+            writes=chief,
+        )
+        return [*callbacks, checkpoint]
 
     def _score(self, run: RunDirectory) -> dict:
         """Scores the model, which has its best weights now, and writes model, predictions and picture."""
+        write_adapter(self.model, run / "adapter")
         # A model from elsewhere is written in the form that it came in.
         save = getattr(self.model, "save_to_preset", None) or functools.partial(tfllm.save, self.model)
+        shutil.rmtree(run / "model", ignore_errors=True)  # of a process that was killed while it scored
         save(run / "model")
-        (run / "best.weights.h5").unlink()  # model/ holds the same weights
         scores, truncated = {}, {"train": int(self._batches.tokenized.truncated)}
         for split in self._splits["validation"] + self._test_splits:
             examples = self.task.examples(split)

@@ -17,6 +17,7 @@ from tfllm.checkpoints import Checkpoint, MappedTensors, Rule, open_checkpoint
 from tfllm.config import TransformerConfig
 from tfllm.errors import CheckpointError, UserError
 from tfllm.layers.initializers import WeightInitializer, zero_weights
+from tfllm.models import adaptation
 from tfllm.text.target_form import TargetForm
 from tfllm.zoo.family import Family, Head
 from tfllm.zoo.variable_memory import VariableMemory
@@ -257,7 +258,7 @@ def active_rules(family: Family, head: Head, model: models.TransformerModel, bas
         for expanded in rule.expand(model.config, base)
         if all(path in variables for path in expanded.ours)
     ]
-    covered = {path for rule, _ in rules for path in rule.ours}
+    covered = {path for rule, _ in rules for path in rule.ours} | adaptation.additions(model)
     if covered != set(variables):
         raise CheckpointError(f"The weight table of {family.name} has no rule for {sorted(set(variables) - covered)}.")
     return rules

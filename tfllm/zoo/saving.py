@@ -15,6 +15,7 @@ from tfllm import models, zoo
 from tfllm.checkpoints import write_tensors
 from tfllm.checkpoints.directory import GENERATION_CONFIG
 from tfllm.errors import UserError
+from tfllm.models import adaptation
 from tfllm.zoo.loading import active_rules
 
 _DTYPES = {"float32": np.dtype("float32"), "float16": np.dtype("float16"), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
@@ -49,6 +50,12 @@ def save(
     hint = getattr(model, "save_hint", None)  # a KerasHub model says where to it can be saved
     if hint is not None:
         raise UserError(hint)
+    if adaptation.record(model):
+        raise UserError(
+            "This model has low-rank updates or quantized kernels, which a Hugging Face directory does not hold. "
+            "tfllm.training.merge_lora(model) makes it a plain one; tfllm.save_adapter writes the updates alone; "
+            "model.save('file.keras') keeps all as it is."
+        )
     directory = os.path.abspath(os.fspath(directory))
     if os.path.exists(directory) and not os.path.isdir(directory):
         raise UserError(f"Expected a directory to save to. Received a file: {directory}.")

@@ -19,6 +19,7 @@ class BestCheckpoint(StepCallback):
         path: file to write; Keras wants it to end in `.weights.h5`.
         monitor: name in the logs, such as `"val_f1"`; more is better.
         restore: put the best weights into the model at the end of training.
+        writes: whether this process is the one that writes the file (the chief of several).
 
     Attributes:
         best: the best value, or `None` before the first evaluation.
@@ -28,9 +29,11 @@ class BestCheckpoint(StepCallback):
         callbacks=[training.Evaluate(task), training.BestCheckpoint("best.weights.h5", monitor="val_accuracy")]
     """
 
-    def __init__(self, path: str | os.PathLike, monitor: str, *, restore: bool = True):
+    resumed = ("best", "best_step")
+
+    def __init__(self, path: str | os.PathLike, monitor: str, *, restore: bool = True, writes: bool = True):
         super().__init__()
-        self.path, self.monitor, self.restore = Path(path), monitor, restore
+        self.path, self.monitor, self.restore, self.writes = Path(path), monitor, restore, writes
         self.best: float | None = None
         self.best_step: int | None = None
 
@@ -54,7 +57,8 @@ class BestCheckpoint(StepCallback):
             return
         value = -math.inf if math.isnan(logs[self.monitor]) else float(logs[self.monitor])
         if self.best is None or value > self.best:
-            temporary = self.path.with_name("partial-" + self.path.name)
-            self.model.save_weights(temporary, overwrite=True)
-            os.replace(temporary, self.path)
+            if self.writes:
+                temporary = self.path.with_name("partial-" + self.path.name)
+                self.model.save_weights(temporary, overwrite=True)
+                os.replace(temporary, self.path)
             self.best, self.best_step = value, self.step

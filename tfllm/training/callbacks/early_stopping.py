@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 
 
@@ -21,6 +23,18 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self._evaluations = 0
+
+    def state(self) -> dict:
+        """What `resume` needs, JSON-ready."""
+        # Before the first evaluation `best` is an infinity, which JSON has not.
+        best = None if self.best is None or math.isinf(self.best) else float(self.best)
+        return {"wait": self.wait, "best": best, "best_epoch": self.best_epoch, "_evaluations": self._evaluations}
+
+    def resume(self, step: int, done_in_epoch: int, state: dict) -> None:
+        """See `StepCallback.resume`."""
+        for name, value in state.items():
+            if value is not None:
+                setattr(self, name, value)
 
     def on_train_batch_end(self, batch, logs=None):
         self._count(logs)

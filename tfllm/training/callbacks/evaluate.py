@@ -26,6 +26,8 @@ class Evaluate(StepCallback):
         model.fit(task.batches("train", model.tokenizer), callbacks=[training.Evaluate(task, "validation", every=100)])
     """
 
+    resumed = ("history", "seconds", "_done_at")
+
     def __init__(self, task, split: str = "validation", *, every: int | None = None, **options):
         super().__init__()
         if every is not None and every < 1:

@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+from tfllm.tasks.predictions_file import write_new
 from tfllm.training.callbacks.metrics_recorder import MetricsRecorder
 
 
@@ -35,6 +36,14 @@ class JsonlMetrics(MetricsRecorder):
         super().on_train_begin(logs)
         self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # flushed at every line
 
+    def resume(self, step, done_in_epoch, state):
+        """The lines of steps that are about to be done again are taken out."""
+        super().resume(step, done_in_epoch, state)
+        kept = [line for line in self.path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+        self._file.close()
+        write_new(self.path, "".join(f"{line}\n" for line in kept).encode(), overwrite=True)
+        self._file = open(self.path, "a", encoding="utf-8", buffering=1)
+
     def write(self, values):
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps(finite, allow_nan=False) + "\n")
@@ -42,3 +51,11 @@ class JsonlMetrics(MetricsRecorder):
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
         self._file.close()
+
+
+def _step_of(line: str) -> float:
+    """The step of a line; infinity for one that was cut off while it was written."""
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return math.inf

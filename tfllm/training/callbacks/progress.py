@@ -34,10 +34,17 @@ class Progress(StepCallback):
         total = (self.params.get("steps") or 0) * self.params.get("epochs", 1)
         self._total = min(total, self.max_steps) if self.max_steps and total else total or self.max_steps
         self._started = self._said = time.perf_counter()
+        self._began_at = 0
         self._last: dict = {}
         self._evaluation_said = None
         if self._stream.isatty():
             self._start_bar()
+
+    def resume(self, step, done_in_epoch, state):
+        """See `StepCallback.resume`."""
+        super().resume(step, done_in_epoch, state)
+        self._began_at = step
+        self._say(f"going on after step {step}")
 
     def on_step_end(self, step, logs):
         self._last = {name: value for name, value in logs.items() if not name.startswith("val_")}
@@ -93,7 +100,7 @@ class Progress(StepCallback):
         of_total = f"/{self._total}" if self._total else ""
         left = ""
         if self._total:
-            seconds = (time.perf_counter() - self._started) / self.step * (self._total - self.step)
+            seconds = (time.perf_counter() - self._started) / (self.step - self._began_at) * (self._total - self.step)
             left = f"  left {datetime.timedelta(seconds=round(seconds))}"
         return f"step {self.step}{of_total}  epoch {self.epoch + 1}  {self._facts()}{left}"
 

@@ -27,6 +27,8 @@ class Throughput(StepCallback):
         print(throughput.summary())
     """
 
+    resumed = ("first_step_seconds", "seconds", "steps", "examples", "tokens", "_squared_lengths")
+
     def __init__(self, batches, *, window: int = 20):
         super().__init__()
         self.batches = batches
@@ -36,6 +38,7 @@ class Throughput(StepCallback):
 
     def _reset(self) -> None:
         self._window.clear()
+        self._compiles = True  # the first step of this process makes the graph
         self.first_step_seconds = 0.0
         self.seconds = 0.0
         self.steps = self.examples = self.tokens = 0
@@ -51,7 +54,8 @@ class Throughput(StepCallback):
     def on_step_end(self, step, logs):
         seconds = time.perf_counter() - self._started
         lengths = np.concatenate([self._lengths_of(index) for index in range(self._previous_step, step)])
-        if self._previous_step == 0:
+        if self._compiles:
+            self._compiles = False
             self.first_step_seconds = seconds
             return
         self.seconds += seconds

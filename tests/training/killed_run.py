@@ -1,0 +1,67 @@
+"""A fine-tuning run that kills itself: what tests/training/test_resume.py starts as a process.
+
+python killed_run.py CHECKPOINT RUN_DIR [--kill_at=STEP] [--how=step|write|term] [--devices=N] [--option=value ...]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def main() -> None:
+    checkpoint, run_dir, *rest = sys.argv[1:]
+    flags = dict(flag.removeprefix("--").split("=") for flag in rest)
+    kill_at, how, devices = int(flags.pop("kill_at", 0)), flags.pop("how", "step"), int(flags.pop("devices", 1))
+
+    import tensorflow as tf
+
+    cpus = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * devices)
+    import toy_finetuning
+
+    from tfllm import training
+    from tfllm.training.callbacks.step_callback import StepCallback
+
+    def kill(number: int) -> None:
+        os.kill(os.getpid(), number)
+
+    class Kill(StepCallback):
+        def on_step_end(self, step, logs):
+            if step == kill_at:
+                kill(signal.SIGTERM if how == "term" else signal.SIGKILL)
+
+    if how == "write" and kill_at:
+        import safetensors.numpy
+
+        save_file = safetensors.numpy.save_file
+
+        def half_a_file(tensors, path):
+            if int(Path(path).parent.name.split("-")[-1]) < kill_at:
+                return save_file(tensors, path)
+            Path(path).write_bytes(safetensors.numpy.save(tensors)[:1000])
+            kill(signal.SIGKILL)
+
+        safetensors.numpy.save_file = half_a_file
+
+    class Trainer(training.Trainer):
+        def _callbacks(self, *arguments):
+            callbacks = super()._callbacks(*arguments)
+            return callbacks if how == "write" else [Kill(), *callbacks]
+
+    options = {name: json.loads(value) if value[0].isdigit() else value for name, value in flags.items()}
+    config = training.FinetuneConfig(
+        model=checkpoint,
+        run_dir=run_dir,
+        **{"epochs": 3, "learning_rate": 1e-2, "batch_size": 8, "max_length": 10, "log_every": 1, **options},
+    )
+    Trainer(config, task=toy_finetuning.sentiment_task()).run()
+
+
+if __name__ == "__main__":
+    main()

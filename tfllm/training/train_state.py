@@ -1,0 +1,65 @@
+"""Everything that the next step depends on, as arrays: weights, dropout's seeds, the optimizer's slots, metrics so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfllm.errors import UserError
+
+
+def read_state(model: keras.Model) -> dict[str, np.ndarray]:
+    """A copy of the state of a compiled model, by names that say where each variable belongs.
+
+    Example:
+        >>> state = read_state(model)                                            # doctest: +SKIP
+        >>> write_state(model, state)                                            # doctest: +SKIP
+    """
+    return {name: _copy(variable) for name, variable in _variables(model)}
+
+
+def write_state(model: keras.Model, state: dict[str, np.ndarray]) -> None:
+    """Sets the variables of a compiled model, whose optimizer is built, to what `read_state` gave.
+
+    Raises:
+        UserError: the state is of another model or optimizer.
+    """
+    variables = dict(_variables(model))
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    received = {name: array.shape for name, array in state.items()}
+    if shapes != received:
+        different = sorted(name for name in {*shapes, *received} if shapes.get(name) != received.get(name))
+        raise UserError(
+            f"the checkpoint is of another model or optimizer: {len(different)} variables differ, such as {different[0]}: "
+            f"expected {shapes.get(different[0])}. Received: {received.get(different[0])}."
+        )
+    for name, variable in variables.items():
+        variable.assign(state[name])
+
+
+def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    # Paths alone are not unique (every dropout's seed has the same), and places alone say nothing to a reader.
+    for part, variables in (
+        ("model", [v for v in model.variables if not _is_metric(v, model)]),
+        ("optimizer", model.optimizer.variables),
+        ("metrics", model.metrics_variables),
+    ):
+        for place, variable in enumerate(variables):
+            yield f"{part}/{place:04d}/{_below_the_model(variable.path)}", variable
+
+
+def _is_metric(variable: keras.Variable, model: keras.Model) -> bool:
+    return any(variable is metric for metric in model.metrics_variables)
+
+
+def _below_the_model(path: str) -> str:
+    """The first part of a path counts the models of a process (`sequence_classifier_1`)."""
+    return path.split("/", 1)[-1]
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    # TensorFlow's conversion also sums what the replicas of a metric have counted.
+    return np.array(tf.convert_to_tensor(variable.value))
