@@ -21,7 +21,8 @@ COMMANDS = {
     "generate": "Continue a prompt, a file of prompts, or what you type.",
     "chat": "Talk with a chat model.",
     "score": "Log-probability and perplexity of given texts.",
-    "tasks": "List the tasks: kind, size, metric, licence, source.",
+    "tasks": "List the tasks: kind, size, metric, licence, source; or describe one.",
+    "overlap": "Check two sets of texts for shared n-grams and duplicates, as for contamination.",
     "models": "List the families of checkpoints that can be loaded, and their heads.",
     "convert": "Load a checkpoint and save it as a Hugging Face directory or a .keras file.",
 }
@@ -51,6 +52,7 @@ def _run(argv: list[str]) -> None:
     elif name in COMMANDS:
         module = importlib.import_module(f"tfllm.commands.{name}")
         arguments = _named(arguments, getattr(module, "POSITIONAL", ()))
+        arguments = getattr(module, "arguments", list)(arguments)  # a command's own reading of its flags
         module.run(flags.parse(module.Config, arguments, program=f"tfllm {name}", summary=COMMANDS[name]))
     else:
         close = difflib.get_close_matches(name, COMMANDS, n=1)

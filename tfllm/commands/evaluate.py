@@ -48,7 +48,24 @@ class Config(Options):
     out: str | None = option(None, "Also write the scores of a judgement by likelihoods to this JSON file.")
     rows_out: str | None = option(None, "Also write a JSON line an example, of such a judgement, to this file.")
     overwrite: bool = option(False, "Replace these files if they exist.")
-    format: str = option("text", "What to print.", choices=("text", "json"))
+    format: str = option(
+        "text",
+        "What to print; markdown and latex: a suite's table.",
+        choices=("text", "json", "markdown", "latex"),
+    )
+    suite: str = option(
+        "",
+        "In place of task: all tasks of glue, superglue, squad, codexglue, bias or lm, with the official average. The model is "
+        "fine-tuned for each; with --shots, and for tasks that have no other way, it is judged as it is.",
+    )
+    only: tuple[str, ...] = option((), "Of the suite: these tasks alone, such as boolq,rte.")
+    run_dir: str | None = option(
+        None,
+        "Of the suite: where results are kept; the same command again goes on there. Default runs/<suite>-<model>-<how>.",
+    )
+    finetune: str = option(
+        "", "Of the suite: options of `tfllm finetune`, such as `learning_rate=2e-5;epochs=3;batch_size=16`."
+    )
 
 
 def run(config: Config) -> None:
@@ -57,6 +74,12 @@ def run(config: Config) -> None:
     from tfllm.commands.fine_tuned import check_labels, load_fine_tuned
     from tfllm.commands.report import print_scores
 
+    if config.suite:
+        from tfllm.commands.suite import evaluate_suite
+
+        evaluate_suite(config)
+        return
+    _check_no_suite(config)
     if not config.task:
         raise UserError("task is missing: give --task=NAME (`tfllm tasks` lists them).")
     wanted = {
@@ -109,6 +132,14 @@ def _judge(config: Config, task, split: str) -> None:
         print(json.dumps(scores, ensure_ascii=False))
     else:
         print_judgement(scores)
+
+
+def _check_no_suite(config: Config) -> None:
+    for name in ("only", "run_dir", "finetune"):
+        if getattr(config, name):
+            raise UserError(f"{name} is for a suite: add --suite=NAME. Received: {name}={getattr(config, name)!r}.")
+    if config.format in ("markdown", "latex"):
+        raise UserError(f"format={config.format} is for a suite: add --suite=NAME, or give --format=json.")
 
 
 def _check_flags(config: Config) -> None:

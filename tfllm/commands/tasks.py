@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+from tfllm.errors import UserError
 from tfllm.training.options import Options, option
 
 
@@ -12,11 +13,25 @@ from tfllm.training.options import Options, option
 class Config(Options):
     """Flags of `tfllm tasks`."""
 
+    describe: str = option("", "Name of a task: print all that is known of it.")
+    data_dir: str | None = option(None, "With describe: the task's data, whose classes and lengths are counted.")
+    split: str | None = option(None, "With data_dir: the split to count; default: all that are there.")
+    model: str = option("", "With data_dir: directory whose tokenizer counts lengths, or demo; default: words.")
+    plot: str = option("", "With data_dir: draw the distribution of lengths into this PNG file.")
+    overwrite: bool = option(False, "Replace that file if it exists.")
     format: str = option("text", "What to print.", choices=("text", "json"))
 
 
 def run(config: Config) -> None:
-    """Lists the tasks."""
+    """Lists the tasks, or describes one."""
+    if config.describe:
+        from tfllm.commands.described_task import describe
+
+        describe(config)
+        return
+    stray = [name for name in ("data_dir", "split", "model", "plot") if getattr(config, name)]
+    if stray:
+        raise UserError(f"{stray[0]} goes with --describe=NAME. Received: {stray[0]}={getattr(config, stray[0])}.")
     from tfllm import tasks
     from tfllm.commands.tables import print_table
 

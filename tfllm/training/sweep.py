@@ -86,18 +86,18 @@ def sweep(
     run = run or run_in_process
     configs = combinations(config, grid, directory)
     for one in configs.values():
-        _check_finished(one)
+        check_finished(one)
     directory.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
     status = "interrupted"
     try:
         for number, (name, one) in enumerate(configs.items()):
             settings = {option: getattr(one, option) for option in grid}
-            results, error = _finished(one), None
+            results, error = finished(one), None
             if results is None:
                 print(f"run {number + 1} of {len(configs)}: {name}", file=sys.stderr, flush=True)
-                error = run(_prepared(one))
-                results = _finished(one)
+                error = run(prepared(one))
+                results = finished(one)
             rows.append({"name": name, "settings": settings, **_outcome(results, error)})
             _write(directory, "running", grid, rows)
         status = "ok" if all(row["status"] == "ok" for row in rows) else "failed"
@@ -151,13 +151,15 @@ def _results(config: FinetuneConfig) -> dict | None:
         return None
 
 
-def _finished(config: FinetuneConfig) -> dict | None:
+def finished(config: FinetuneConfig) -> dict | None:
+    """What the `results.json` of that run holds, if it is finished."""
     results = _results(config)
     return results if results is not None and results.get("status") == "ok" else None
 
 
-def _check_finished(config: FinetuneConfig) -> None:
-    if _finished(config) is None:
+def check_finished(config: FinetuneConfig) -> None:
+    """Refuses a finished run of another configuration."""
+    if finished(config) is None:
         return
     then, now = json.loads((Path(config.run_dir) / "config.json").read_text("utf-8")), config.to_dict()
     # Not by the place: a sweep's directory may have been moved.
@@ -169,11 +171,14 @@ def _check_finished(config: FinetuneConfig) -> None:
         )
 
 
-def _prepared(config: FinetuneConfig) -> FinetuneConfig:
-    """Set to replace a run that failed; one that was killed is gone on with by `finetune` itself."""
+def prepared(config: FinetuneConfig) -> FinetuneConfig:
+    """Set to replace a run that failed; one that was killed, or interrupted after a checkpoint, is gone on with by `finetune` itself."""
     results = _results(config)
     if results is None:  # killed before it had written anything of its own
         (Path(config.run_dir) / ".lock").unlink(missing_ok=True)
+        return config
+    interrupted = str(results.get("error")).startswith("KeyboardInterrupt")
+    if interrupted and any((Path(config.run_dir) / "checkpoints").glob("step-*")):
         return config
     return config.replace(overwrite=True) if results.get("status") == "failed" else config
 
