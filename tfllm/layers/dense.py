@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
+
 import keras
 from keras import ops
 
@@ -89,7 +93,8 @@ class Dense(keras.layers.Dense):
             config = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
         else:
             config = keras.quantizers.Int4QuantizationConfig(block_size=64)
-        self.quantize(mode, config=config, type_check=False)
+        with _old_objects_left_alone():
+            self.quantize(mode, config=config, type_check=False)
 
     def float_kernel(self):
         """The kernel `(in, units)` in floating point, without the update."""
@@ -148,3 +153,16 @@ class Dense(keras.layers.Dense):
         if self.built and self._update is not None:
             self.lora_a.assign(store["lora_a"])
             self.lora_b.assign(store["lora_b"])
+
+
+@contextlib.contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """Keras collects garbage for each variable that it takes away; over all objects of a large process that is seconds a layer."""
+    if gc.get_freeze_count():  # somebody else's doing
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
