@@ -95,7 +95,7 @@ def test_an_interrupt_leaves_what_was_done_and_a_killed_run_is_gone_on_with(tmp_
 
 def test_an_interrupted_run_with_a_checkpoint_is_gone_on_with(tmp_path):
     glue(tmp_path, Runs("glue/rte"))
-    results = {"status": "failed", "error": "KeyboardInterrupt: "}
+    results = {"status": "interrupted", "error": "KeyboardInterrupt: "}
     (tmp_path / "rte" / "results.json").write_text(json.dumps(results))
     (tmp_path / "rte" / "checkpoints" / "step-3").mkdir(parents=True)
     again = Runs()

@@ -1,6 +1,7 @@
 """A small GLUE directory with the traps of the real one."""
 
 import pytest
+from toy_judging import byte_lm, letters_mlm
 
 MNLI_COLUMNS = (
     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
@@ -122,3 +123,15 @@ def glue_dir(tmp_path_factory):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(("\n".join(lines) + "\n").encode())
     return root
+
+
+@pytest.fixture(scope="module")
+def causal():
+    """A language model over bytes."""
+    return byte_lm()
+
+
+@pytest.fixture(scope="module")
+def masked():
+    """A masked language model over letters."""
+    return letters_mlm()

@@ -8,23 +8,13 @@ from pathlib import Path
 import benchmark_files
 import numpy as np
 import pytest
-from toy_judging import byte_lm, continuation_log_prob, letters_mlm, row_log_probs
+from toy_judging import continuation_log_prob, row_log_probs
 
 from tfllm import tasks
 from tfllm.errors import DataError, UserError
 from tfllm.metrics import bias
 
 BOS = 257
-
-
-@pytest.fixture(scope="module")
-def causal():
-    return byte_lm()
-
-
-@pytest.fixture(scope="module")
-def masked():
-    return letters_mlm()
 
 
 def sentence_log_prob(model, text):

@@ -4,23 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from toy_judging import byte_lm, continuation_log_prob, letters_mlm, row_log_probs
+from toy_judging import byte_lm, continuation_log_prob, row_log_probs
 
 from tfllm.errors import UserError
 from tfllm.tasks.likelihood import continuations, strided_windows, whole_texts
 from tfllm.tasks.pseudo_likelihood import filled_blanks, masked_sentences, shared_places
 
 BOS = 257
-
-
-@pytest.fixture(scope="module")
-def causal():
-    return byte_lm()
-
-
-@pytest.fixture(scope="module")
-def masked():
-    return letters_mlm()
 
 
 def test_continuations_follow_their_contexts(causal):

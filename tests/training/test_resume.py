@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(checkpoint, undisturbed
     assert killed.returncode == (EXIT_CODE if how == "term" else -signal.SIGKILL), killed.stderr[-2000:]
     if how == "term":
         assert RunCheckpoints(run_dir / "checkpoints").steps()[-1] == kill_at
-        assert json.loads((run_dir / "results.json").read_text())["status"] == "preempted"
+        assert json.loads((run_dir / "results.json").read_text())["status"] == "interrupted"
     again = start(checkpoint, run_dir)
     assert again.returncode == 0, again.stderr[-2000:]
     same_run(run_dir, undisturbed)
@@ -104,7 +104,8 @@ def test_two_replicas_go_on_too(checkpoint, tmp_path):
     for name, kill in (("whole", ()), ("killed", ("--kill_at=30",))):
         start(checkpoint, tmp_path / name, *flags, *kill)
     assert start(checkpoint, tmp_path / "killed", *flags).returncode == 0
-    same_run(tmp_path / "killed", tmp_path / "whole")
+    # The running accuracy is a sum over the replicas, which a checkpoint divides among them again: to rounding.
+    same_run(tmp_path / "killed", tmp_path / "whole", accuracy=1e-6)
 
 
 @pytest.mark.slow

@@ -42,3 +42,16 @@ def test_json_is_strict_whole_and_leaves_no_temporary_file(tmp_path):
         run.write_json("results.json", {"a": object()})
     assert json.loads((run / "results.json").read_text()) == {"a": [None, 2.0]}
     assert [path.name for path in run.path.iterdir()] == ["results.json"]
+
+
+def test_a_run_that_was_killed_at_its_very_beginning_is_begun_again(tmp_path):
+    """Nothing there but the lock, which the system has let go; then the status alone."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text("")
+    run = RunDirectory(tmp_path / "run", config={"seed": 1})
+    assert not run.goes_on
+    run.write_json("results.json", {"status": "running"})
+    assert RunDirectory(tmp_path / "run", config={"seed": 1}).goes_on
+    run.write_json("config.json", {"seed": 2})
+    with pytest.raises(UserError, match="seed is 2 there and 1 now"):
+        RunDirectory(tmp_path / "run", config={"seed": 1})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 
 import keras
 import numpy as np
@@ -194,7 +195,7 @@ def test_a_loss_that_is_no_number_leaves_a_failed_run_with_its_records(checkpoin
     assert (tmp_path / "run" / "best.weights.h5").exists()
 
 
-def test_an_interrupted_run_says_so(checkpoint, task, tmp_path):
+def test_an_interrupted_run_says_so_and_goes_on(checkpoint, task, tmp_path):
     def interrupt(split):
         if split == "validation":
             raise KeyboardInterrupt
@@ -204,7 +205,8 @@ def test_an_interrupted_run_says_so(checkpoint, task, tmp_path):
     config = training.FinetuneConfig(model=str(checkpoint), run_dir=str(tmp_path / "run"), max_steps=1)
     with pytest.raises(KeyboardInterrupt):
         training.Trainer(config, task=interrupted).run()
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "interrupted"
+    assert training.Trainer(config, task=task).run()["status"] == "ok"
 
 
 def _task_without_its_test_file(directory):
@@ -274,6 +276,15 @@ def test_seeds_are_separate_runs_with_mean_and_interval(checkpoint, tmp_path):
         "accuracy"
     ]
     assert summary["mean"] == pytest.approx(np.mean(summary["values"])) and len(summary["values"]) == 2
+
+    # Interrupted after the first: the same command keeps it and runs the other.
+    outer, kept = tmp_path / "runs" / "results.json", tmp_path / "runs" / "seed-4" / "results.json"
+    outer.write_text(json.dumps({"status": "interrupted"}))
+    shutil.rmtree(tmp_path / "runs" / "seed-5")
+    written = kept.stat().st_mtime_ns
+    again = training.finetune(config)
+    assert [run["scores"] for run in again["runs"]] == [run["scores"] for run in results["runs"]]
+    assert kept.stat().st_mtime_ns == written
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"config.json", "results.json", "seed-4", "seed-5"}
 
 

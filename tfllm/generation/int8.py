@@ -18,9 +18,8 @@ from keras import ops
 
 from tfllm.layers.dense import Dense
 
-_TERMS = (
-    32  # rows of the kernel that are summed in one pass: fewer write more partial sums, more take longer to compile
-)
+# Rows of a kernel that are summed in one pass: fewer write more partial sums, more take longer to compile.
+_TERMS = 32
 # Weights of a dense kernel from which it is made int8. Smaller ones were slower than float32 when measured (GPT-2 small's blocks, whose
 # kernels have at most 2.4 million); the vocabulary's 39 million were not.
 LEAST_WEIGHTS = 2**23

@@ -26,7 +26,7 @@ class RunDirectory:
     | name | content |
     | --- | --- |
     | `config.json` | the configuration, complete |
-    | `results.json` | `"status"`: `"running"`, `"ok"` or `"failed"` (with `"error"`), and at the end all figures |
+    | `results.json` | `"status"`: `"running"`, `"ok"`, `"interrupted"` or `"failed"` (both with `"error"`), and at the end all figures |
     | `metrics.jsonl` | metrics by step |
     | `tensorboard/` | the same as TensorBoard events |
     | `model/` | the best model, as a Hugging Face directory, or as a KerasHub preset where it came from one |
@@ -102,10 +102,11 @@ class RunDirectory:
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise UserError(f"run_dir must be a directory. Received: {path}, which is a file.")
-        if not path.exists() or not any(path.iterdir()):
-            return False
+        if not path.exists() or all(entry.name == _LOCK for entry in path.iterdir()):
+            return False  # or killed before it had said that it was running
         if not overwrite and config is not None and _is_unfinished(path):
-            different = _differences(config, json.loads((path / "config.json").read_text("utf-8")))
+            theirs = path / "config.json"  # the first thing after the status
+            different = _differences(config, json.loads(theirs.read_text("utf-8"))) if theirs.exists() else []
             if different:
                 raise UserError(
                     f"run_dir holds an unfinished run of another configuration: {'; '.join(different)}. Received: {path}. "
@@ -152,9 +153,9 @@ def _is_unfinished(path: Path) -> bool:
         status = json.loads((path / "results.json").read_text("utf-8")).get("status")
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    if not (path / "config.json").is_file() or status == "ok":
+    if status == "ok":
         return False
-    return status in ("running", "preempted") or any((path / "checkpoints").glob("step-*"))
+    return status in ("running", "interrupted") or any((path / "checkpoints").glob("step-*"))
 
 
 def _differences(ours: dict, theirs: dict) -> list[str]:

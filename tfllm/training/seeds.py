@@ -10,6 +10,7 @@ import numpy as np
 from tfllm.training.demo_checkpoint import resolve_model
 from tfllm.training.finetune_config import FinetuneConfig
 from tfllm.training.finetune_task import make_task
+from tfllm.training.preemption import Preempted
 from tfllm.training.run_directory import RunDirectory
 
 
@@ -41,9 +42,10 @@ def finetune(config: FinetuneConfig) -> dict:
     if config.seeds == 1:
         return trainer.run()
     run = RunDirectory(trainer.run_dir, overwrite=config.overwrite, config=config.to_dict())
-    run.write_json("config.json", config.to_dict())
     runs: list[dict] = []
     status = {"status": "running"}
+    run.write_json("results.json", status)
+    run.write_json("config.json", config.to_dict())
     try:
         for seed in range(config.seed, config.seed + config.seeds):
             run.write_json("results.json", {**status, **_summary(runs)})
@@ -53,7 +55,8 @@ def finetune(config: FinetuneConfig) -> dict:
             keras.backend.clear_session()  # the last run's graphs
         status = {"status": "ok"}
     except BaseException as error:
-        status = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        kind = "interrupted" if isinstance(error, (Preempted, KeyboardInterrupt)) else "failed"
+        status = {"status": kind, "error": f"{type(error).__name__}: {error}"}
         raise
     finally:
         results = {**status, **_summary(runs)}

@@ -172,15 +172,9 @@ def check_finished(config: FinetuneConfig) -> None:
 
 
 def prepared(config: FinetuneConfig) -> FinetuneConfig:
-    """Set to replace a run that failed; one that was killed, or interrupted after a checkpoint, is gone on with by `finetune` itself."""
+    """Set to replace a run that failed; one that was killed or interrupted is gone on with by `finetune` itself."""
     results = _results(config)
-    if results is None:  # killed before it had written anything of its own
-        (Path(config.run_dir) / ".lock").unlink(missing_ok=True)
-        return config
-    interrupted = str(results.get("error")).startswith("KeyboardInterrupt")
-    if interrupted and any((Path(config.run_dir) / "checkpoints").glob("step-*")):
-        return config
-    return config.replace(overwrite=True) if results.get("status") == "failed" else config
+    return config.replace(overwrite=True) if results is not None and results.get("status") == "failed" else config
 
 
 def _outcome(results: dict | None, error: str | None) -> dict:

@@ -109,8 +109,8 @@ class Trainer:
         if run.goes_on and self._resumed is None:
             run.clear()  # killed before its first checkpoint
         facts = self._facts()
-        run.write_json("config.json", self.config.to_dict())
         run.write_json("results.json", {"status": "running", **facts})
+        run.write_json("config.json", self.config.to_dict())
         prepared = time.perf_counter()
         try:
             results = {"status": "ok", **facts} | self._train(run)
@@ -127,7 +127,7 @@ class Trainer:
             run.write_text("README.md", model_card(self.config, self.task, results))
             run.write_json("results.json", results)
         except BaseException as error:  # also an interrupt: whatever ends the run, its directory says so
-            status = "preempted" if isinstance(error, Preempted) else "failed"
+            status = "interrupted" if isinstance(error, (Preempted, KeyboardInterrupt)) else "failed"
             run.write_json("results.json", {"status": status, "error": f"{type(error).__name__}: {error}", **facts})
             raise
         # model/ holds the best weights, and there is nothing to go on with.

@@ -18,7 +18,6 @@ from tfllm.config import TransformerConfig
 from tfllm.errors import CheckpointError, UserError
 from tfllm.layers.initializers import WeightInitializer, zero_weights
 from tfllm.models import adaptation
-from tfllm.text.target_form import TargetForm
 from tfllm.zoo.family import Family, Head
 from tfllm.zoo.variable_memory import VariableMemory
 
@@ -95,10 +94,7 @@ def load(
     }
     _fill(model, tensors, family, wanted, same_head, functools.partial(memory.write, release=tensors.release))
     if tokenizer:
-        model.tokenizer = _tokenizer(opened)
-        if model.tokenizer is not None:
-            model.tokenizer.pooled = model.pooled
-            model.tokenizer.target_form = TargetForm.of(model.config, hf_config)
+        model.tokenizer = _tokenizer(opened, model)
     return model
 
 
@@ -337,8 +333,18 @@ def _other_heads(family: Family, without: str | None) -> list[re.Pattern]:
     return patterns
 
 
-def _tokenizer(opened: Checkpoint):
-    """The checkpoint's tokenizer; `None` for one of weights alone."""
+def _tokenizer(opened: Checkpoint, model: models.TransformerModel):
+    """The checkpoint's tokenizer, which knows what batches for the model look like; `None` for a checkpoint of weights alone."""
+    from tfllm.text.target_form import TargetForm  # a room above this one
+
+    tokenizer = _read_tokenizer(opened)
+    if tokenizer is not None:
+        tokenizer.pooled = model.pooled
+        tokenizer.target_form = TargetForm.of(model.config, opened.config)
+    return tokenizer
+
+
+def _read_tokenizer(opened: Checkpoint):
     from tfllm import text
     from tfllm.text import files, gguf_tokenizer
 

@@ -22,6 +22,16 @@ WINDOWS = [
     WindowedLayers(rule=lambda hf_config, i: i >= hf_config.get("max_window_layers", 28)),
 ]
 
+DEFAULTS = {
+    "vocab_size": 151936,
+    "num_hidden_layers": 32,
+    "max_position_embeddings": 32768,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "num_key_value_heads": 32,
+    "intermediate_size": 22016,
+}
+
 FAMILY = Family(
     name="qwen2",
     base="model.",
@@ -29,15 +39,7 @@ FAMILY = Family(
     fixed={**llama.FIXED, **llama.NO_BIASES, "attention_bias": True},
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
-    defaults={
-        "vocab_size": 151936,
-        "num_hidden_layers": 32,
-        "max_position_embeddings": 32768,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "num_key_value_heads": 32,
-        "intermediate_size": 22016,
-    },
+    defaults=DEFAULTS,
     backbone=llama.STACK,
     heads=llama.heads("Qwen2", span_base="transformer."),
 )

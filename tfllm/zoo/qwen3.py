@@ -17,15 +17,7 @@ FAMILY = Family(
     fixed=FIXED,
     required=llama.REQUIRED,
     buffers=llama.BUFFERS,
-    defaults={
-        "vocab_size": 151936,
-        "num_hidden_layers": 32,
-        "max_position_embeddings": 32768,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "num_key_value_heads": 32,
-        "intermediate_size": 22016,
-    },
+    defaults=qwen2.DEFAULTS,
     backbone=llama.STACK,
     heads=llama.heads("Qwen3", span_base="transformer."),
 )
