@@ -53,7 +53,7 @@ def test_a_price_and_tokens_give_days_and_cost(capsys):
     assert result["time"]["cost"] == pytest.approx(result["time"]["days"] * 24 * 4 * 2)
     assert main(["plan", "--params=125M", "--tokens=10B"]) == 0
     out = capsys.readouterr().out
-    assert "days" in out and "cloud.google.com/tpu/pricing" in out and "Give --price" in out
+    assert "days" in out and "cloud.google.com/tpu/pricing" in out and "from memory" in out and "give --price" in out
 
 
 def test_experts_count_all_and_those_in_use(capsys):

@@ -219,8 +219,8 @@ def _print(config: Config, result: dict) -> None:
     print_table(["a device" if setup["devices"] > 1 else "", "estimate"], rows, title=title)
     if time is not None and time["cost"] is not None and config.price is None:
         print(
-            f"{time['price']:.2f} $ a device and hour: {accelerator['price_source']}, {accelerator['price_date']}, from memory. "
-            "Give --price for yours."
+            f"The cost is at {time['price']:.2f} $ a device and hour, a figure from memory: look at {accelerator['price_page']}, "
+            "and give --price for yours."
         )
     if result["fits"]:
         print("It fits.")

@@ -63,7 +63,7 @@ def test_an_encoder_decoder_counts_both_and_what_lies_between():
 def test_every_price_has_a_source_and_a_date():
     assert {"v5e", "v5p", "v6e", "h100"} <= set(accelerators())
     for accelerator in accelerators().values():
-        assert (accelerator.price is None) == (accelerator.price_source is None) == (accelerator.price_date is None)
+        assert (accelerator.price is None) == (accelerator.price_page is None)
         assert accelerator.memory_bytes > 1e9
     with pytest.raises(UserError, match="Did you mean h100?"):
         get_accelerator("h1000")

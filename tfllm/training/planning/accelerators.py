@@ -1,4 +1,4 @@
-"""The table of accelerators: memory, peak rate, price. The numbers are in `accelerators.json`, each price with its source and date."""
+"""The table of accelerators: memory, peak rate, price. The numbers are in `accelerators.json`; its prices are from memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Accelerator:
         memory_bytes: of one device; for `cpu` that of this machine.
         peak_flops: FLOP/s of dense 16-bit matrix products; `None` where a table cannot know it.
         price: US dollars a device and hour; `None` where no price is known.
-        price_source, price_date: where and when it was so.
+        price_page: where to look it up.
     """
 
     name: str
@@ -30,8 +30,7 @@ class Accelerator:
     memory_bytes: float
     peak_flops: float | None
     price: float | None
-    price_source: str | None
-    price_date: str | None
+    price_page: str | None
 
 
 @functools.cache
@@ -45,8 +44,7 @@ def accelerators() -> dict[str, Accelerator]:
             row["memory_gb"] * 1e9 if row["memory_gb"] is not None else _memory_here(),
             row["peak_tflops"] * 1e12 if row["peak_tflops"] is not None else None,
             row["price"],
-            row["price_source"],
-            row["price_date"],
+            row["price_page"],
         )
         for name, row in json.loads(text)["accelerators"].items()
     }
