@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 from tfllm.errors import UserError
-from tfllm.generation.scoring import score, windows
+from tfllm.generation.scoring import score
+from tfllm.tasks.likelihood import strided_windows
 
 
 def log_probs_of(model, ids):
-    logits = np.asarray(model({"token_ids": np.array([ids])}))[0].astype("float64")
+    logits = np.asarray(model({"token_ids": np.array([ids[:-1]])}))[0].astype("float64")
     logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
     return [float(logits[i, token]) for i, token in enumerate(ids[1:])]
 
 
 def test_scores_are_those_of_the_model_whatever_the_batch(byte_lm):
     texts = ["one two", "Ünï", "x"]
-    for batch_size in (1, 8):
-        for text, result in zip(texts, score(byte_lm, texts, batch_size=batch_size)):
+    for batch_tokens in (1, 4096):
+        for text, result in zip(texts, score(byte_lm, texts, batch_tokens=batch_tokens)):
             expected = log_probs_of(byte_lm, [257, *text.encode()])
             np.testing.assert_allclose(result.log_probs, expected, atol=1e-5)
             assert result.perplexity == pytest.approx(math.exp(-sum(expected) / len(expected)))
@@ -45,15 +46,15 @@ def test_long_texts_are_read_in_windows(causal_lm):
     (result,) = score(causal_lm, [ids])
     assert len(result.log_probs) == len(result.token_ids) == 150
     full = [1, *ids]
-    last = log_probs_of(causal_lm, full[-64:])
+    last = log_probs_of(causal_lm, full[-65:])
     np.testing.assert_allclose(result.log_probs[-20:], last[-20:], atol=1e-4)
 
 
 @pytest.mark.parametrize(("length", "longest"), [(2, 64), (64, 64), (65, 64), (200, 7), (9, 2)])
 def test_windows_score_each_token_once(length, longest):
     scored = []
-    for begin, end, first in windows(length, longest):
-        assert 0 <= begin < first < end <= length and end - begin <= longest
+    for begin, end, first in strided_windows(length, longest, max(1, longest // 2)):
+        assert 0 <= begin < first < end <= length and end - 1 - begin <= longest  # the last token is not read
         scored += range(first, end)
     assert scored == list(range(1, length))
 

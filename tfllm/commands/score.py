@@ -18,7 +18,7 @@ class Config(Options):
     text: str | None = option(None, "The text.")
     input: str | None = option(None, "File of texts: .txt (one a line) or .jsonl.")
     column: str = option("text", "Name of the text in a .jsonl file.")
-    batch_size: int = option(8, "Rows at a time.", minimum=1)
+    batch_tokens: int = option(4096, "Tokens a step.", minimum=1)
     tokens: bool = option(False, "Also the log-probability of each token.")
     format: str = option("text", "What to print.", choices=("text", "jsonl"))
 
@@ -36,7 +36,7 @@ def run(config: Config) -> None:
 
     texts = [config.text] if config.input is None else read_texts(config.input, config.column)
     model = load_model(config.model)
-    scores = score(model, texts, batch_size=config.batch_size)
+    scores = score(model, texts, batch_tokens=config.batch_tokens)
     if config.format == "jsonl":
         for text, result in zip(texts, scores):
             print(json.dumps({"text": text, **_numbers(result), **_tokens(model, result, config)}, ensure_ascii=False))

@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from tfllm.errors import UserError
-from tfllm.generation.prompts import bucket, context_length, encode_prompts
+from tfllm.generation.prompts import context_length, encode_prompts
 from tfllm.generation.special_ids import special_ids
 from tfllm.models import CausalLM
+from tfllm.tasks.likelihood import strided_windows
+from tfllm.tasks.token_likelihoods import BATCH_TOKENS, Request, answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _perplexity(log_prob: float, count: int) -> float:
     return math.exp(-log_prob / count) if count else float("nan")
 
 
-def score(model: keras.Model, texts: Sequence, *, batch_size: int = 8) -> list[Score]:
+def score(model: keras.Model, texts: Sequence, *, batch_tokens: int = BATCH_TOKENS) -> list[Score]:
     """Scores texts under a causal language model.
 
     A text begins with the model's bos token, which is not scored itself. One longer than the model's longest sequence is read in
@@ -70,7 +70,7 @@ def score(model: keras.Model, texts: Sequence, *, batch_size: int = 8) -> list[S
     Args:
         model: a `CausalLM`.
         texts: strings, or lists of token ids.
-        batch_size: rows at a time.
+        batch_tokens: tokens a step.
 
     Returns:
         A `Score` a text.
@@ -86,7 +86,7 @@ def score(model: keras.Model, texts: Sequence, *, batch_size: int = 8) -> list[S
     if isinstance(texts, str):
         raise UserError(f"texts must be a list of texts. Received: one string, {texts[:40]!r}.")
     bos, longest = special_ids(model).bos, context_length(model.config)
-    rows, owners, firsts = [], [], []
+    requests, owners = [], []
     encoded = [
         ids[1:] if bos is not None and ids[:1] == [bos] else ids for ids in encode_prompts(texts, model.tokenizer)
     ]
@@ -94,13 +94,14 @@ def score(model: keras.Model, texts: Sequence, *, batch_size: int = 8) -> list[S
         if len(ids) < (1 if bos is not None else 2):
             raise UserError(f"texts[{i}] has no token that can be scored. Received: {texts[i]!r}.")
         ids = ids if bos is None else [bos, *ids]
-        for begin, end, first in windows(len(ids), longest or len(ids)):
-            rows.append(ids[begin:end])
+        window = longest or len(ids)
+        for begin, end, first in strided_windows(len(ids), window, max(1, window // 2)):
+            places = tuple(range(first - 1 - begin, end - 1 - begin))
+            requests.append(Request(tuple(ids[begin : end - 1]), places, tuple(ids[first:end])))
             owners.append(i)
-            firsts.append(first - begin)
     log_probs = [[] for _ in encoded]
-    for i, first, values in zip(owners, firsts, _log_probs(model, rows, batch_size)):
-        log_probs[i] += values[first - 1 :].tolist()
+    for i, found in zip(owners, answer(model, requests, batch_tokens=batch_tokens)):
+        log_probs[i] += found.log_probs.tolist()
     unscored = 1 if bos is None else 0
     return [
         Score(
@@ -112,41 +113,3 @@ def score(model: keras.Model, texts: Sequence, *, batch_size: int = 8) -> list[S
         )
         for text, ids, values in zip(texts, encoded, log_probs)
     ]
-
-
-def windows(length: int, longest: int) -> list[tuple[int, int, int]]:
-    """Windows over a text: `(begin, end, first token scored in it)`; all but token 0 are scored once.
-
-    Example:
-        >>> windows(10, 6)
-        [(0, 6, 1), (3, 9, 6), (4, 10, 9)]
-    """
-    result, done = [], 1
-    while done < length:
-        end = min(length, longest if done == 1 else done + longest // 2)
-        result.append((max(0, end - longest), end, done))
-        done = end
-    return result
-
-
-def _log_probs(model: CausalLM, rows: list[list[int]], batch_size: int) -> list[np.ndarray]:
-    """Log-probability of each row's tokens but the first."""
-
-    @tf.function(autograph=False)
-    def of_batch(token_ids, example_ids):
-        logits = model({"token_ids": token_ids, "example_ids": example_ids}, training=False)[:, :-1]
-        chosen = tf.gather(logits, token_ids[:, 1:], batch_dims=2)
-        return chosen - tf.reduce_logsumexp(logits, axis=-1)
-
-    result: list[np.ndarray] = [np.zeros(0)] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for begin in range(0, len(order), batch_size):
-        members = order[begin : begin + batch_size]
-        shape = (batch_size if len(rows) > 1 else 1, bucket(max(len(rows[i]) for i in members)))
-        token_ids, example_ids = np.zeros(shape, "int32"), np.zeros(shape, "int32")
-        for k, i in enumerate(members):
-            token_ids[k, : len(rows[i])], example_ids[k, : len(rows[i])] = rows[i], 1
-        values = of_batch(tf.constant(token_ids), tf.constant(example_ids)).numpy()
-        for k, i in enumerate(members):
-            result[i] = values[k, : len(rows[i]) - 1]
-    return result
