@@ -166,3 +166,21 @@ def test_float_fields_are_fed_and_the_rest_is_structure():
     assert structure(processors) == structure(others) != structure([sampling.TopK(4), *others[1:]])
     fed = with_numbers(processors, tf.constant(numbers(others)))
     np.testing.assert_allclose(apply(fed, LOGITS, view([1], [2])), apply(others, LOGITS, view([1], [2])))
+
+
+def test_noise_is_finite_where_the_bits_are_all_ones():
+    """One draw in 2^24: among them is the seed 4 at position 41, with a vocabulary of 49,152."""
+    size = 49_152
+    ids = tf.zeros((1, 42), tf.int32)
+    state = View(ids, ids == 0, 42, tf.constant(0), tf.constant([41]), tf.constant([9]), tf.constant([4]))
+    bits = tf.random.stateless_uniform((size,), [4, 41], minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    place = int(tf.argmax(bits))
+    assert int(bits[place]) >> 8 == 2**24 - 1
+    logits = np.zeros((1, size), "float32")
+    logits[0, place] = -INF
+    for compiled in (False, True):
+        noise = sampling.GumbelNoise()
+        call = tf.function(lambda logits, noise=noise: noise(logits, state), jit_compile=compiled)
+        noisy = call(tf.constant(logits)).numpy()[0]
+        assert noisy[place] == -INF and np.isfinite(np.delete(noisy, place)).all()
+        assert call(tf.zeros((1, size))).numpy()[0, place] == pytest.approx(24 * np.log(2), abs=0.1)

@@ -81,8 +81,9 @@ class GumbelNoise:
             bits = tf.random.stateless_uniform(
                 (vocab_size,), seed_and_position, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
             )
-            upper = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.int32)
-            return (tf.cast(upper, tf.float32) + 0.5) * 2.0**-24  # above 0 and below 1
+            # 23 bits and a half: with one bit more the largest would be rounded to 1, whose noise is infinite.
+            upper = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
+            return (tf.cast(upper, tf.float32) + 0.5) * 2.0**-23  # above 0 and below 1
 
         seeds = tf.stack([view.seeds, view.positions], axis=1)
         uniforms = tf.map_fn(uniform, seeds, fn_output_signature=tf.TensorSpec((vocab_size,), tf.float32))
