@@ -21,8 +21,9 @@ def pytest_configure(config):
 
 def pytest_sessionstart(session):
     # Two virtual devices, for the tests on two replicas; only before TensorFlow's first use can the device be split.
-    import tfllm  # noqa: F401  (sets TensorFlow's environment)
     import tensorflow as tf
+
+    import tfllm  # noqa: F401  (sets TensorFlow's environment)
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -4,9 +4,10 @@ import random
 
 import numpy as np
 import pytest
-import tfllm
 import toy_generation
 import toy_text_models
+
+import tfllm
 from tfllm import tasks, training
 from tfllm.data.examples import Examples
 from tfllm.errors import UserError
@@ -222,8 +223,9 @@ def test_the_targets_language_stands_where_the_template_has_the_sources():
     import json
 
     import tokenizers
-    from tfllm import text
     from tokenizers import models, pre_tokenizers, processors
+
+    from tfllm import text
 
     backend = tokenizers.Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "b": 2}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

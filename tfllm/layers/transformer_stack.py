@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
@@ -12,6 +14,7 @@ from tfllm.layers.initializers import WeightInitializer
 from tfllm.layers.masks import additive_mask, window_mask
 from tfllm.layers.normalization import make_norm
 from tfllm.layers.positions import RelativePositionBias, alibi_bias, distances
+from tfllm.layers.rematerialisation import rematerialised
 from tfllm.layers.rotary import rotary_table
 from tfllm.layers.transformer_block import TransformerBlock
 
@@ -23,12 +26,17 @@ class TransformerStack(keras.layers.Layer):
     Args:
         config: a `TransformerConfig` (or the dictionary of one).
 
+    Attributes:
+        remat: in training, blocks keep their inputs alone, and what is inside is computed again in the backward pass.
+
     Example:
         >>> config = TransformerConfig(vocab_size=9, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=64)
         >>> places, allowed = keras.ops.arange(5)[None], keras.ops.ones((1, 1, 5, 5), "bool")
         >>> TransformerStack(config)(keras.ops.ones((2, 5, 32)), places, places, allowed).shape
         TensorShape([2, 5, 32])
     """
+
+    remat = False
 
     def __init__(self, config: TransformerConfig, **kwargs):
         super().__init__(**kwargs)
@@ -107,7 +115,10 @@ class TransformerStack(keras.layers.Layer):
         new_caches = []
         for i in range(c.num_layers):
             attention_mask, rotary = by_kind[i in c.local_layers]
-            y = self.layer(i)(
+            block = self.layer(i)
+            if self.remat and training and caches is None:
+                block = functools.partial(rematerialised, block)
+            y = block(
                 x,
                 attention_mask=attention_mask,
                 rotary=None if i in c.no_rope_layers else rotary,

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
+from tfllm.layers.transformer_stack import TransformerStack
 from tfllm.models import adaptation
 from tfllm.models.trainable import TrainableModel
 
@@ -27,6 +28,7 @@ class TransformerModel(TrainableModel):
 
     def __init__(self, config: TransformerConfig, *, checkpoint: dict | None = None, **kwargs):
         super().__init__(**kwargs)
+        _check_distribution()
         self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
         self.tokenizer = None
         # Plain values: Keras would track a dictionary as state of the model.
@@ -40,6 +42,21 @@ class TransformerModel(TrainableModel):
     @checkpoint.setter
     def checkpoint(self, record: dict | None):
         self._checkpoint = json.dumps(record)
+
+    @property
+    def remat(self) -> bool:
+        """Whether blocks compute their activations again in the backward pass in place of keeping them: less memory, the same losses
+        and gradients, one forward pass more of time. Of the running model, and in no file."""
+        return any(stack.remat for stack in self._stacks())
+
+    @remat.setter
+    def remat(self, value: bool):
+        for stack in self._stacks():
+            stack.remat = bool(value)
+        self.train_function = None  # it was traced with the other
+
+    def _stacks(self) -> list[TransformerStack]:
+        return [layer for layer in self._flatten_layers() if isinstance(layer, TransformerStack)]
 
     @property
     def pooled(self) -> str:
@@ -87,3 +104,11 @@ class TransformerModel(TrainableModel):
         if made is not None:
             adaptation.restore(model, made)
         return model
+
+
+def _check_distribution() -> None:
+    if keras.distribution.distribution() is not None and keras.backend.backend() != "jax":
+        raise UserError(
+            "A keras.distribution does nothing on this backend: set KERAS_BACKEND=jax before Keras is imported, or train under a "
+            f"tf.distribute strategy. Received: {keras.distribution.distribution()!r} with Keras on {keras.backend.backend()}."
+        )

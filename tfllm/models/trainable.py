@@ -19,9 +19,29 @@ class TrainableModel(keras.Model):
     right on several replicas, where Keras' divides a weighted loss by each replica's own count and clips before it reduces.
     """
 
+    def make_train_function(self, force=False):
+        own = getattr(self._own_optimizer, "model_train_function", None)
+        if own is None:
+            super().make_train_function(force)
+        elif self.train_function is None or force:
+            self.train_function = own(self)
+
+    def make_test_function(self, force=False):
+        strategy = getattr(self, "distribute_strategy", None)
+        if strategy is None or strategy.num_replicas_in_sync == 1 or (self.steps_per_execution == 1 and not self.jit_compile):
+            return super().make_test_function(force)
+        raise UserError(
+            "On several replicas model.evaluate() and validation_data need steps_per_execution=1 and jit_compile=False: Keras' functions fail "
+            "with others. Received: "
+            f"steps_per_execution={self.steps_per_execution}, jit_compile={self.jit_compile}. Use task.evaluate(model, split)."
+        )
+
+    @property
+    def _own_optimizer(self):
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
     def train_step(self, *args, **kwargs):
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        own_step = getattr(optimizer, "model_train_step", None)
+        own_step = getattr(self._own_optimizer, "model_train_step", None)
         if own_step is not None:
             return own_step(self, *args, **kwargs)
         strategy = getattr(self, "distribute_strategy", None)
@@ -50,12 +70,20 @@ class TrainableModel(keras.Model):
                 )
             self.build_to_train(spec)
         self._is_built_to_train = spec is not None
+        self.make_train_function()
+        begin = getattr(self.train_function, "begin", None)
+        if begin is not None:
+            x = begin(x, kwargs.get("steps_per_epoch"))
         try:
             return super().fit(x, *args, **kwargs)
         finally:
             self._is_built_to_train = False
 
     _is_built_to_train = False
+
+    def _get_metrics_result_or_logs(self, logs):
+        # Keras gives the last step's logs as the epoch's wherever a step tells more than the metrics.
+        return {**logs, **self.get_metrics_result()} if isinstance(logs, dict) else logs
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         # Keras reads a batch here, and reduces it over the workers, which fails (keras #20585).

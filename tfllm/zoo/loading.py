@@ -35,6 +35,7 @@ def load(
     fresh_head: bool = False,
     dtype: str | None = None,
     tokenizer: bool = True,
+    remat: bool = False,
 ) -> models.TransformerModel:
     """Loads a checkpoint.
 
@@ -42,7 +43,8 @@ def load(
         path_or_handle: a Hugging Face directory (safetensors, or PyTorch's `.bin` files, which are read without running what they
             say), a GGUF file or a directory with just one, or a hub handle `owner/name[@revision]`.
         head: `"classifier"`, `"token_classifier"`, `"span_predictor"`, `"masked_lm"`, `"causal_lm"`, `"seq2seq_lm"`,
-            `"generator"` (whichever of the last two the family has) or `"backbone"`;
+            `"generator"` (whichever of the last two the family has), `"backbone"` or `"embedder"` (a backbone that gives a vector a
+            text, and is trained to retrieve);
             default: the one that the directory's `architectures` names.
         num_labels: outputs of a classifier; default: what the directory says, or 2.
         regression: a classifier with one output, trained on the squared error; default: what the directory says, or False.
@@ -50,6 +52,7 @@ def load(
         fresh_head: start the head anew even if the directory has one (for another set of labels).
         dtype: a Keras dtype policy such as `"mixed_bfloat16"`; default: the global policy.
         tokenizer: also load the directory's tokenizer, where it has one.
+        remat: in training, compute blocks again in the backward pass in place of keeping their activations; see `model.remat`.
 
     Returns:
         The model, with `.tokenizer` (or `None`) and `.checkpoint`, a record of where it comes from. A head that the directory does
@@ -63,6 +66,8 @@ def load(
         >>> model = load("path/to/bert", head="classifier", num_labels=3)          # doctest: +SKIP
         >>> model.fit(...)                                                         # doctest: +SKIP
     """
+    if head == "embedder":
+        return models.TextEmbedder.around(load(path_or_handle, "backbone", dtype=dtype, tokenizer=tokenizer, remat=remat))
     opened = open_checkpoint(path_or_handle)
     hf_config, tensors = opened.config, opened.tensors
     family = zoo.get(hf_config.get("model_type"))
@@ -95,6 +100,7 @@ def load(
     _fill(model, tensors, family, wanted, same_head, functools.partial(memory.write, release=tensors.release))
     if tokenizer:
         model.tokenizer = _tokenizer(opened, model)
+    model.remat = remat
     return model
 
 

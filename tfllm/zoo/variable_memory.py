@@ -21,7 +21,7 @@ class VariableMemory:
     """The memory of variables, to be written to before anything else uses them.
 
     Only of TensorFlow's variables in the machine's own memory: on other backends and devices, and under a distribution strategy, `write`
-    assigns as usual.
+    assigns as usual; under a distribution of Keras' (JAX) each device is given its part alone.
 
     Example:
         >>> memory = VariableMemory()
@@ -79,12 +79,20 @@ class VariableMemory:
             return
         values = array.astype(variable.dtype, copy=False)
         if index is None:
-            variable.assign(values)
+            variable.assign(_in_parts(values, variable))
         elif keras.backend.backend() == "tensorflow":
             variable.value[index].assign(values)  # in place
         else:
             variable.assign(keras.ops.slice_update(variable.value, (index,) + (0,) * values.ndim, values[None]))
         release(array)
+
+
+def _in_parts(values: np.ndarray, variable: keras.Variable):
+    """The values as a distribution lays them out: assigned as they are, all of them would be on the first device for a moment."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return values
+    return keras.distribution.distribute_tensor(values, distribution.get_variable_layout(variable))
 
 
 def _copy(source: np.ndarray, target: np.ndarray, release: Callable[[np.ndarray], None]) -> None:
