@@ -13,6 +13,7 @@ from tfllm.metrics.bootstrap import Interval, bootstrap_ci
 from tfllm.metrics.classification import accuracy, f1, macro_f1, matthews_corrcoef
 from tfllm.metrics.code_bleu import code_bleu_ngrams, mean_sentence_bleu, sentence_bleu, smoothed_corpus_bleu
 from tfllm.metrics.code_completion import edit_similarity, line_scores, restore_literals, token_accuracy
+from tfllm.metrics.code_structure import code_bleu_scores
 from tfllm.metrics.comparison import Difference, compare_metric, mcnemar
 from tfllm.metrics.correlation import pearson, spearman
 from tfllm.metrics.perplexity import perplexity
@@ -31,6 +32,7 @@ __all__ = [
     "bbq",
     "bootstrap_ci",
     "code_bleu_ngrams",
+    "code_bleu_scores",
     "compare_metric",
     "compute",
     "corpus_scores",

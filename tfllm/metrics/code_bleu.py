@@ -92,7 +92,7 @@ def mean_sentence_bleu(predictions: Sequence[str], references: Sequence[str | Se
 def code_bleu_ngrams(
     predictions: Sequence[str], references: Sequence[str], keywords: Iterable[str]
 ) -> dict[str, float]:
-    """The two n-gram parts of CodeBLEU (Ren et al. 2020); the other two compare syntax trees and data flow.
+    """The two n-gram parts of CodeBLEU (Ren et al. 2020); all four are in `tfllm.metrics.code_bleu_scores`.
 
     `ngram` is corpus BLEU on whitespace tokens in which an order without any match counts 0.1 matches. `weighted_ngram`
     counts the reference's n-grams that are matched (a recall), a keyword 1 and another token 0.2. As in the official
@@ -107,22 +107,36 @@ def code_bleu_ngrams(
     """
     _check(predictions, references)
     keywords = frozenset(keywords)
-    matches, possible, recalled, wanted = Counter(), Counter(), Counter(), Counter()
-    predicted_length = reference_length = 0
-    for prediction, reference in zip(predictions, references):
-        predicted, true = prediction.split(), reference.split()
-        predicted_length, reference_length = predicted_length + len(predicted), reference_length + len(true)
-        for order in ORDERS:
-            found, expected = _ngrams(predicted, order), _ngrams(true, order)
-            common = found & expected
-            matches[order] += common.total()
-            possible[order] += max(1, found.total())
-            weigh = (lambda counts: _weight(counts, keywords)) if order == 1 else Counter.total
-            recalled[order] += weigh(common)
-            wanted[order] += max(1, weigh(expected))
+    sums = np.sum([code_bleu_ngram_sums(*pair, keywords) for pair in zip(predictions, references)], axis=0)
+    return {name: float(scores[0]) for name, scores in code_bleu_ngrams_of_sums(sums[None]).items()}
+
+
+def code_bleu_ngram_sums(prediction: str, reference: str, keywords: frozenset[str]) -> list[float]:
+    """What a text adds to `code_bleu_ngrams`: 19 numbers.
+
+    Matches, possible matches, recalled and wanted weights of four orders each, both lengths, and the second length as the
+    official script takes it.
+    """
+    predicted, true = prediction.split(), reference.split()
+    matches, possible, recalled, wanted = [], [], [], []
+    for order in ORDERS:
+        found, expected = _ngrams(predicted, order), _ngrams(true, order)
+        common = found & expected
+        matches.append(common.total())
+        possible.append(max(1, found.total()))
+        weigh = (lambda counts: _weight(counts, keywords)) if order == 1 else Counter.total
+        recalled.append(weigh(common))
+        wanted.append(max(1, weigh(expected)))
+    return [*matches, *possible, *recalled, *wanted, len(predicted), len(true), 2]
+
+
+def code_bleu_ngrams_of_sums(sums) -> dict[str, np.ndarray]:
+    """Sums `(R, 19)` of `code_bleu_ngram_sums` to the two parts, `(R,)` each."""
+    sums = np.asarray(sums, np.float64)
+    matches, possible, recalled, wanted = (sums[:, begin : begin + 4] for begin in range(0, 16, 4))
     return {
-        "ngram": _geometric(matches, possible, predicted_length, reference_length),
-        "weighted_ngram": _geometric(recalled, wanted, predicted_length, 2 * len(references)),
+        "ngram": _geometric(matches, possible, sums[:, 16], sums[:, 17]),
+        "weighted_ngram": _geometric(recalled, wanted, sums[:, 16], sums[:, 18]),
     }
 
 
@@ -130,12 +144,10 @@ def _weight(counts: _Ngrams, keywords: frozenset[str]) -> float:
     return sum(count * (1 if token in keywords else 0.2) for (token,), count in counts.items())
 
 
-def _geometric(found: Counter, of: Counter, predicted_length: int, reference_length: int) -> float:
-    if not found[1]:
-        return 0.0
-    mean_log = math.fsum(math.log((found[n] or 0.1) / of[n]) for n in ORDERS) / len(ORDERS)
-    penalty = 0.0 if predicted_length > reference_length else 1 - reference_length / predicted_length
-    return 100.0 * math.exp(mean_log + penalty)
+def _geometric(found: np.ndarray, of: np.ndarray, predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    mean_log = np.log(np.where(found > 0, found, 0.1) / of).mean(axis=1)
+    penalty = np.where(predicted > reference, 0.0, 1 - reference / np.maximum(predicted, 1))
+    return np.where(found[:, 0] > 0, 100.0 * np.exp(mean_log + penalty), 0.0)
 
 
 # The tokenizer of NIST's mteval-v11a, after the summarisation script's own splitting at punctuation.

@@ -80,7 +80,7 @@ def squad_v2(
     scores = {"exact": exact_raw, "f1": f1_raw}
     if na_probs is not None:
         _check_all(na_probs, answers, "no-answer score")
-        scores = {name: _above_threshold(raw, na_probs, has_answer, na_prob_threshold) for name, raw in scores.items()}
+        scores = {name: above_threshold(raw, na_probs, has_answer, na_prob_threshold) for name, raw in scores.items()}
     result = {}
     for prefix, wanted in (("", (True, False)), ("HasAns_", (True,)), ("NoAns_", (False,))):
         questions = [question for question, has in has_answer.items() if has in wanted]
@@ -134,7 +134,10 @@ def best_threshold(
     return 100.0 * best / len(scores), threshold
 
 
-def _above_threshold(scores, na_probs, has_answer, threshold: float) -> dict[str, float]:
+def above_threshold(
+    scores: Mapping[str, float], na_probs: Mapping[str, float], has_answer: Mapping[str, bool], threshold: float
+) -> dict[str, float]:
+    """Scores of each question where "no answer" is said above a threshold: there, 1 if it has none and 0 if it has one."""
     return {
         question: float(not has_answer[question]) if na_probs[question] > threshold else score
         for question, score in scores.items()

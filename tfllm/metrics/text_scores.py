@@ -9,6 +9,7 @@
 | `sentence_bleu` | CodeXGLUE's mean of smoothed sentence BLEUs (`mean_sentence_bleu`) |
 | `exact_match` | percent of texts that are a reference, white space around them apart |
 | `token_exact_match` | the same of their tokens, split at white space (CONCODE) |
+| `code_bleu` | CodeBLEU of Java or C# (`tfllm.metrics.code_bleu_scores`), against the first reference |
 | `line_exact_match`, `edit_similarity` | of lines of code with their literals restored (`line_scores`) |
 
 All are from 0 to 100 but TER, which is an error rate: from 0, the lower the better.
@@ -27,6 +28,7 @@ from tfllm.metrics.code_bleu import sentence_bleu, smoothed_bleu_of_sums, smooth
 from tfllm.metrics.code_completion import edit_similarity, restore_literals
 
 References = Sequence[Sequence[str]]
+ERROR_RATES = ("ter",)  # the lower the better; of all others, the higher
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TextMetric:
         sums: `(texts, references of each) -> (N, S)`, what each text adds.
         score: sums `(R, S)` to scores `(R,)`.
         signature: its `str` says how the score was computed, where there is a form for saying so (sacrebleu's).
+        parts: sums `(S,)` to what the score is made of, by name, where it is made of several; counts are whole numbers.
 
     Example:
         >>> text_metric("exact_match").compute(["a b ", "c"], [["a b"], ["d"]])
@@ -46,6 +49,7 @@ class TextMetric:
     sums: Callable[[Sequence[str], References], np.ndarray]
     score: Callable[[np.ndarray], np.ndarray]
     signature: object | None = None
+    parts: Callable[[np.ndarray], dict[str, float]] | None = None
 
     def sums_of(self, texts: Sequence[str], references: References) -> np.ndarray:
         """What each text adds to the sums, `(N, S)` float64.
@@ -77,15 +81,19 @@ def text_metric(name: str, target_language: str = "") -> TextMetric:
     Args:
         name: see the head of this module.
         target_language: code of the language that BLEU's tokenizer is chosen by: `"zh"`, `"ja"` and `"ko"` have one of
-            their own in sacrebleu.
+            their own in sacrebleu. Of `code_bleu`: the programming language, `"java"` or `"c_sharp"`.
 
     Raises:
-        UserError: no such metric.
+        UserError: no such metric, or no such programming language.
     """
+    if name == "code_bleu":
+        return _code_bleu(target_language)
     if name in _SACREBLEU:
         return _sacrebleu(name, target_language)
     if name not in _METRICS:
-        raise UserError(f"The metrics of texts are {', '.join([*_SACREBLEU, *_METRICS])}. Received: {name!r}.")
+        raise UserError(
+            f"The metrics of texts are {', '.join([*_SACREBLEU, *_METRICS, 'code_bleu'])}. Received: {name!r}."
+        )
     return _METRICS[name]
 
 
@@ -126,6 +134,24 @@ _METRICS = {
     "line_exact_match": _mean_metric(_line(lambda text, true: 100.0 * (text.split() == true.split()))),
     "edit_similarity": _mean_metric(_line(edit_similarity)),
 }
+
+
+def _code_bleu(language: str) -> TextMetric:
+    from tfllm.metrics import code_structure
+    from tfllm.metrics.code_languages import code_language
+
+    known = code_language(language)
+
+    def sums(texts, references):
+        return [code_structure.code_bleu_sums(text, group[0], known) for text, group in zip(texts, references)]
+
+    def parts(totals):
+        values = {name: float(score[0]) for name, score in code_structure.code_bleu_parts(totals[None]).items()}
+        return {**values, "without_dataflow": int(totals[-1])}
+
+    return TextMetric(sums, code_structure.code_bleu_of_sums, parts=parts)
+
+
 _SACREBLEU = {"bleu": "BLEU", "chrf": "CHRF", "ter": "TER"}
 
 
