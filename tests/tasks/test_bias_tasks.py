@@ -1,6 +1,7 @@
 """BLiMP and the bias sets: readers of small files in the original layouts, and scores of toy models."""
 
 import csv
+import itertools
 import json
 import math
 from pathlib import Path
@@ -13,6 +14,7 @@ from toy_judging import continuation_log_prob, row_log_probs
 from tfllm import tasks
 from tfllm.errors import DataError, UserError
 from tfllm.metrics import bias
+from tfllm.tasks.pseudo_likelihood import around_the_span
 
 BOS = 257
 
@@ -316,6 +318,54 @@ def test_winogender(tmp_path, causal):
     (tmp_path / "all_sentences.tsv").write_text("\n".join([*lines, "nurse.patient.2.male.txt\tHe sang."]) + "\n")
     with pytest.raises(DataError, match=r"tsv:8: expected occupation.participant.0-or-1.gender.txt"):
         tasks.get("winogender", data_dir=tmp_path).examples("test")
+
+
+def around(model, texts):
+    """Pseudo-log-likelihoods of what is the same at the beginning and at the end of all texts, by the slow way."""
+    encoded = [model.tokenizer.encode(text) for text in texts]
+    before = len(list(itertools.takewhile(lambda some: len(set(some)) == 1, zip(*encoded))))
+    after = len(list(itertools.takewhile(lambda some: len(set(some)) == 1, zip(*(ids[::-1] for ids in encoded)))))
+    return [
+        pseudo_log_prob(model, text, [*range(1, before), *range(len(ids) - after, len(ids) - 1)])
+        for text, ids in zip(texts, encoded)
+    ]
+
+
+def test_winobias_of_a_masked_model(winobias_dir, masked):
+    found = tasks.get("winobias/type1", data_dir=winobias_dir).judge(masked)
+    for row in found.rows:
+        expected = around(masked, [f"{row['context']} {choice}" for choice in row["choices"]])
+        assert row["log_probs"] == pytest.approx(expected, abs=1e-3)
+        assert row["chosen"] == np.argmax(expected)
+    right = [row["chosen"] == row["right"][0] for row in found.rows]
+    assert found.scores["accuracy"] == np.mean(right) and "around the answer" in found.scores["method"]
+
+
+def test_bbq_of_a_masked_model(tmp_path, masked):
+    write_lines(tmp_path / "Age.jsonl", BBQ[:2])
+    found = tasks.get("bbq", data_dir=tmp_path).judge(masked)
+    for row in found.rows:
+        assert len(row["choices"]) == 12
+        expected = around(masked, [f"{row['context']} {choice}" for choice in row["choices"]])
+        assert row["log_probs"] == pytest.approx(expected, abs=1e-3)
+    assert "around the answer" in found.scores["method"]
+
+
+def test_texts_that_differ_in_a_span(masked):
+    groups = [["ab cd ef", "ab x ef", "ab xyz ef"], ["aa", "aa a"]]
+    found = around_the_span(masked, groups)
+    assert [[one.tokens for one in group] for group in found] == [[4, 4, 4], [2, 2]]
+    assert [one.log_prob for one in found[0]] == pytest.approx(around(masked, groups[0]), abs=1e-4)
+    # One text begins and ends like the other, but a token is not counted twice.
+    first, second = (one.log_prob for one in found[1])
+    assert first == pytest.approx(pseudo_log_prob(masked, "aa"), abs=1e-4) and second != pytest.approx(first, abs=1e-2)
+    with pytest.raises(UserError, match="share a token to be compared. Received: 'ab', 'cd'"):
+        around_the_span(masked, [["ab", "cd"]])
+
+
+def test_other_choices_are_not_asked_of_masked_models(masked, glue_dir):
+    with pytest.raises(UserError, match="causal"):
+        tasks.get("glue/sst2", data_dir=glue_dir).judge(masked)
 
 
 # BBQ

@@ -167,7 +167,7 @@ def test_official_and_flat_files_are_the_same(tmp_path):
             '{"id": "b", "question": "q", "context": "x", "answers": []}]}',
             "question 'b' has no answer, but others have. Is it SQuAD 2.0",
         ),
-        ('{"data": []}', "expected questions. Received: none"),
+        ('{"data": []}', "expected rows of data. Received: none"),
     ],
 )
 def test_what_is_wrong_in_a_file(content, message, tmp_path):

@@ -90,3 +90,35 @@ def test_names_that_there_are_not():
         suite("supergleu")
     with pytest.raises(UserError, match="squad has no task 'v3'. Its tasks are: v1.1, v2.0"):
         suite("squad").chosen(["v3"])
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_score_that_is_not_defined(nothing):
+    """A correlation of constants, fresh (NaN) or read again from a file of results (null)."""
+    from tfllm.tasks import suites
+    from tfllm.training.suite_tables import suite_table
+
+    pair = suites.Suite("pair", ("pair/a", "pair/b"), averaged=True)
+    undefined = {
+        "pearson": nothing,
+        "n": 8,
+        "ci95": {"pearson": [nothing, nothing]},
+        "values": {"pearson": [nothing, 0.5]},
+    }
+    defined = {"pearson": 0.5, "n": 8, "ci95": {"pearson": [0.25, 0.75]}, "values": {"pearson": [0.5, 0.5]}}
+    scores = {"pair/a": {"validation": undefined}, "pair/b": {"validation": defined}}
+    metrics = {"pair/a": ["pearson"], "pair/b": ["pearson"]}
+    assert suites.average(pair, scores, metrics).reason == "no scores of a"
+    assert suites.averages_over_seeds(pair, scores, metrics) is None
+    without_ends = {"pair/a": {"validation": {**defined, "ci95": undefined["ci95"]}}, "pair/b": scores["pair/b"]}
+    assert suites.average(pair, without_ends, metrics) == suites.Average(0.5)
+    row = {
+        "name": "a",
+        "how": "fine-tuned",
+        "status": "ok",
+        "metrics": ["pearson"],
+        "scores": scores["pair/a"],
+        "score": None,
+    }
+    result = {"suite": "pair", "rows": [row], "average": {"value": None, "reason": "no scores of a", "ci95": None}}
+    assert suite_table(result)[1][0][:7] == ["a", "fine-tuned", "validation", "pearson", "-", "-", "8"]

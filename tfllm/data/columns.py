@@ -73,15 +73,26 @@ def label_text(value) -> str | None:
 
 @dataclass(slots=True)
 class Row:
-    """One row of a file: `fields` in the order of `Columns.wanted`; `ragged` says why a row is to be skipped."""
+    """One row of a file: `fields` in the order of `Columns.wanted`; `ragged` says why a row is to be skipped, `damage` what is
+    wrong with it."""
 
     line: int
     fields: list
     ragged: str | None = None
+    damage: DataError | None = None
 
 
-def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], source: str) -> Examples:
+def collect(
+    path: str | os.PathLike, columns: Columns, rows: Iterable[Row], source: str, skip_bad_rows: bool = False
+) -> Examples:
     """Makes `Examples` of rows.
+
+    Args:
+        path: for messages.
+        columns: what the rows' fields are.
+        rows: the rows.
+        source: where they come from, for people.
+        skip_bad_rows: leave rows out that are damaged, or whose label or text is, and count them.
 
     Raises:
         DataError: no rows, a text that is not a string, an unknown label, a label that is no number or out of range.
@@ -91,10 +102,32 @@ def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], sour
     unlabelled, skipped = [], {}
     numbers = None if columns.labels is None else {name: number for number, name in enumerate(columns.labels)}
     count, blank = 0, 0
+    damage: list[DataError] = []
+
+    def texts_of(row: Row) -> list[str]:
+        for name, text in zip(columns.text, row.fields):
+            if not isinstance(text, str):
+                raise DataError(
+                    path, row.line, f"column {name!r} must hold text. Received: {text!r} ({type(text).__name__})."
+                )
+        return row.fields[:width]
+
     for row in rows:
         row_id = count if columns.id is None else row.fields[-1] if row.fields else None
         count += 1
         reason = row.ragged
+        if skip_bad_rows:
+            try:
+                if row.damage is not None:
+                    raise row.damage
+                if reason is None:
+                    texts_of(row)
+                    _read_label(row, columns, numbers, path)
+            except DataError as error:
+                damage.append(error)
+                continue
+        elif row.damage is not None:
+            raise row.damage
         if reason is None and columns.label is not None:
             value = row.fields[width]
             as_text = label_text(value)
@@ -102,29 +135,28 @@ def collect(path: str | os.PathLike, columns: Columns, rows: Iterable[Row], sour
                 unlabelled.append(row.line)
             elif as_text in columns.drop_labels:
                 reason = f"label {as_text!r}"
-            elif columns.kind == "regression":
-                labels.append(_read_number(value, columns, path, row.line))
             else:
-                labels.append(_read_class(as_text, columns, numbers, path, row.line))
+                labels.append(_read_label(row, columns, numbers, path))
         if reason is not None:
             skipped.setdefault(reason, []).append(row.line)
             continue
-        for column, name, text in zip(texts, columns.text, row.fields):
-            if not isinstance(text, str):
-                raise DataError(
-                    path, row.line, f"column {name!r} must hold text. Received: {text!r} ({type(text).__name__})."
-                )
+        for column, text in zip(texts, texts_of(row)):
             blank += not text
             column.append(text)
         ids.append(row_id)
     if not ids:
-        found = f"Received: {count} rows, all of them skipped ({'; '.join(skipped)})." if count else "Received: none."
+        why = "; ".join([*skipped, *map(str, damage[:1])])
+        found = f"Received: {count} rows, all of them skipped ({why})." if count else "Received: none."
         raise DataError(path, None, f"expected rows of data. {found}")
     if unlabelled and labels:
         raise DataError(
             path, unlabelled[0], "this row has no label, but others have. Expected a label in every row, or in none."
         )
     notes = [f"{len(at)} rows skipped, {reason}: {_list_lines(at)}" for reason, at in skipped.items()]
+    if damage:
+        lines = [error.line for error in damage]
+        notes.append(f"{len(damage)} damaged rows left out, {_list_lines(lines)}; the first: {damage[0]}")
+        skipped["damaged"] = lines
     if blank:
         notes.append(f"{blank} empty texts, kept")
     names = columns.labels
@@ -147,6 +179,19 @@ def sorted_labels(values: Iterable[str]) -> tuple[str, ...]:
     different = set(values)
     whole = all(re.fullmatch(r"-?[0-9]{1,18}", value) for value in different)
     return tuple(sorted(different, key=(lambda v: (int(v), v)) if whole else None))
+
+
+def _read_label(row: Row, columns: Columns, numbers: dict[str, int] | None, path) -> int | float | str | None:
+    """The label of a row; `None` where it has none and need not, or its row is dropped for it."""
+    if columns.label is None:
+        return None
+    value = row.fields[len(columns.text)]
+    as_text = label_text(value)
+    if (columns.label_optional and as_text in _NO_LABEL) or as_text in columns.drop_labels:
+        return None
+    if columns.kind == "regression":
+        return _read_number(value, columns, path, row.line)
+    return _read_class(as_text, columns, numbers, path, row.line)
 
 
 def _read_class(value: str | None, columns: Columns, numbers: dict[str, int] | None, path, line: int) -> int | str:

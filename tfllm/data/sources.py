@@ -19,15 +19,24 @@ from tfllm.data.lines import decoded_lines
 from tfllm.errors import DataError, UserError
 
 
-def read_tsv(path: str | os.PathLike, *, header: bool = True, skip_ragged: bool = False, **columns) -> Examples:
+def read_tsv(
+    path: str | os.PathLike,
+    *,
+    header: bool = True,
+    skip_ragged: bool = False,
+    skip_bad_rows: bool = False,
+    **columns,
+) -> Examples:
     r"""Reads tab-separated values without any quoting: `"` is text, as in GLUE's files.
 
     Args:
-        path: a UTF-8 file.
+        path: a UTF-8 file; it may be compressed (`.gz`).
         header: the first line names the columns; else columns are given by 0-based number.
         skip_ragged: leave out lines that are cut short, and count them in the report, as the readers of QQP and MNLI
             do. A line with too many fields is then read by its first ones; if they do not hold a valid label it is left
             out too.
+        skip_bad_rows: leave out every line that would else be an error (another number of fields, bytes that are not UTF-8, a
+            label that is not known), and count it in the report.
         **columns: `text`, `label`, `id`, `kind`, `labels`, `label_range`, `label_optional`, `drop_labels`: see
             `Columns`.
 
@@ -41,8 +50,13 @@ def read_tsv(path: str | os.PathLike, *, header: bool = True, skip_ragged: bool 
     Example:
         >>> read_tsv("SST-2/train.tsv", text="sentence", label="label", labels=("0", "1"))  # doctest: +SKIP
     """
-    records = ((number, line.split("\t")) for number, line in decoded_lines(path))
-    return _read_delimited(path, records, Columns(**columns), header, skip_ragged)
+    return _read_delimited(path, _tsv_records(path), Columns(**columns), header, skip_ragged, skip_bad_rows)
+
+
+def _tsv_records(path: str | os.PathLike) -> Iterator[tuple[int, list[str] | DataError]]:
+    """`(line, fields)`, or what is wrong with the line."""
+    for line, text in decoded_lines(path, give_errors=True):
+        yield line, text if isinstance(text, DataError) else text.split("\t")
 
 
 def read_csv(
@@ -134,10 +148,17 @@ def from_memory(
 
 
 def _read_delimited(
-    path: str | os.PathLike, records: Iterator[tuple[int, list[str]]], columns: Columns, header: bool, skip_ragged: bool
+    path: str | os.PathLike,
+    records: Iterator[tuple[int, list[str] | DataError]],
+    columns: Columns,
+    header: bool,
+    skip_ragged: bool,
+    skip_bad_rows: bool = False,
 ) -> Examples:
     extra = []
     number, first = next(records)
+    if isinstance(first, DataError):  # without it the columns are not known
+        raise first
     if header:
         names = [name.strip() for name in first]
     else:
@@ -145,7 +166,7 @@ def _read_delimited(
         records = itertools.chain([(number, first)], records)
     columns, positions = _locate(path, number, columns, names, header)
     rows = _delimited_rows(path, records, columns, positions, names, skip_ragged, extra)
-    examples = collect(path, columns, rows, os.fspath(path))
+    examples = collect(path, columns, rows, os.fspath(path), skip_bad_rows)
     if extra:
         note = (
             f"{len(extra)} rows with more than {len(names)} fields, read by their first ones: first on line {extra[0]}"
@@ -187,6 +208,9 @@ def _delimited_rows(
     width = len(names)
     label_at = positions[len(columns.text)] if columns.label is not None else None
     for line, fields in records:
+        if isinstance(fields, DataError):
+            yield Row(line, [], damage=fields)
+            continue
         if fields == [""] and width > 1:
             continue  # a blank line, most often at the end of a file, is not a row
         count = len(fields)
@@ -194,9 +218,10 @@ def _delimited_rows(
             yield Row(line, [fields[i] for i in positions])
         elif not skip_ragged:
             shape = "cut short" if count < width else "too long"
-            raise DataError(
+            error = DataError(
                 path, line, f"the line is {shape}: expected {width} fields ({', '.join(names)}). Received: {count}."
             )
+            yield Row(line, [], damage=error)
         elif count > width and (label_at is None or columns.labels is None or fields[label_at] in columns.labels):
             extra.append(line)
             yield Row(line, [fields[i] for i in positions])

@@ -8,7 +8,7 @@ task.evaluate(model, "validation")
 from __future__ import annotations
 
 from tfllm.tasks.custom import from_files, from_memory
-from tfllm.tasks.custom_kinds import from_parallel
+from tfllm.tasks.custom_kinds import from_parallel, from_references
 from tfllm.tasks.problems import Problem
 from tfllm.tasks.registry import get, names, register
 from tfllm.tasks.submission import write_submission
@@ -25,6 +25,7 @@ __all__ = [
     "from_files",
     "from_memory",
     "from_parallel",
+    "from_references",
     "get",
     "names",
     "register",

@@ -4,7 +4,8 @@ The original files `<Category>.jsonl`; as many as there are in `data_dir` are re
 them by category.
 
 A causal language model is asked as in lm-evaluation-harness (`lm_eval/tasks/bbq/`): `{context}\\n\\nQ: {question}\\nA:`, and chooses
-between the two persons and ten ways to say "unknown", each of which counts as the third answer. Which answer agrees with the
+between the two persons and ten ways to say "unknown", each of which counts as the third answer. A masked one reads the same with
+each answer, and the answer is taken with which the tokens before it are most likely (`pseudo_likelihood.around_the_span`). Which answer agrees with the
 stereotype follows, as there, from the groups in `answer_info` and in `stereotyped_groups`. (The official R script takes the target from
 `additional_metadata.csv`, which was made by hand from the same; rows without a target are left out there, and count here.)
 """
@@ -52,6 +53,7 @@ class BBQPrompt(ChoicePrompt):
     """Chooses an answer, and scores the answers for accuracy and bias."""
 
     few_shot = False
+    masked = True
 
     def judge(self, task: Task, model, split: str, asking: Asking) -> Judgement:
         from tfllm.metrics.bias import BBQ, bbq_sums
@@ -78,7 +80,7 @@ class BBQPrompt(ChoicePrompt):
         categories = [row["category"] for row in rows]
         groups = {name: scores_of(some_) for name, some_ in by_value(rows, {"category": categories}).items()}
         scores = {**scores_of(np.arange(len(rows))), "groups": groups, "truncated": truncated(likelihoods)}
-        return Judgement(scores, rows)
+        return Judgement({**scores, "method": self.method_of(model)}, rows)
 
 
 def make(data_dir: str | os.PathLike | None = None, skip_bad_rows: bool = False) -> Task:

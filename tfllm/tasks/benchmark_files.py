@@ -58,7 +58,7 @@ def find_file(
     split: str,
     others: Mapping[str, Sequence[str]],
 ) -> str:
-    """The file of a split, in the task's directory below `data_dir` or in `data_dir` itself.
+    """The file of a split, in the task's directory below `data_dir` or in `data_dir` itself; or compressed, with `.gz` behind.
 
     Args:
         benchmark: its name, for people.
@@ -84,7 +84,8 @@ def find_file(
         directories.append(data_dir)
     candidates = [os.path.join(directory, file) for directory in directories for file in ((given,) if given else names)]
     for path in candidates:
-        if os.path.isfile(path):
-            return path
+        for file in (path, f"{path}.gz"):
+            if os.path.isfile(file):
+                return file
     looked = ", ".join(os.path.relpath(path, data_dir) for path in candidates)
-    raise DataError(data_dir, None, f"no file for the {split} split of {name}. Looked for: {looked}.")
+    raise DataError(data_dir, None, f"no file for the {split} split of {name}. Looked for: {looked} (or .gz).")

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfllm.errors import UserError
+from tfllm.data.row_reader import as_text, raw_lines
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.bootstrap import bootstrap_ci
+from tfllm.tasks.given_predictions import ById, GivenPredictions
 from tfllm.tasks.kinds import Kind
 from tfllm.tasks.submission_file import SubmissionFile
 
@@ -50,7 +52,7 @@ class ClozeKind(Kind):
         return masked_pairs(*examples.texts, tokenizer, max_length)
 
     def predict(self, task, model, split, batches, progress):
-        import tensorflow as tf
+        from keras import ops
 
         from tfllm.tasks.prediction import compiled_call
 
@@ -65,7 +67,7 @@ class ClozeKind(Kind):
             x, _, _ = batches.batch(step)
             masks = (x["token_ids"] == model.tokenizer.mask_id).argmax(axis=1)
             x["head_positions"] = masks[:, None].astype(np.int32)
-            logits = call({key: tf.convert_to_tensor(value) for key, value in x.items()}).numpy()[:, 0]  # (B, V)
+            logits = ops.convert_to_numpy(call(x))[:, 0]  # (B, V)
             rows = batches.example_indices(step)[:, 0]
             for row, example in enumerate(rows):
                 if example >= 0:
@@ -103,6 +105,23 @@ class ClozeAnswers(SubmissionFile):
     def content(self, task, outputs, examples):
         rows = task.strategy.rows(task, outputs, examples)
         return "".join(f"{row['id']}<CODESPLIT>{row['prediction']}\n" for row in rows)
+
+    def read(self, task, path, examples):
+        words = examples.label_names
+        found, numbers = ById(path), {word: number for number, word in enumerate(words)}
+        for line, raw in raw_lines(path):
+            id_, separator, word = as_text(path, line, raw).partition("<CODESPLIT>")
+            if not id_.strip():
+                continue
+            if not separator or word.strip() not in numbers:
+                raise DataError(
+                    path,
+                    line,
+                    f"expected id<CODESPLIT>word, with one of the {len(words)} words. Received: {word.strip()[:60]!r}.",
+                )
+            found.add(line, id_.strip(), numbers[word.strip()])
+        values, notes = found.of(examples.ids)
+        return GivenPredictions(np.eye(len(words), dtype=np.float32)[values], notes)
 
 
 def candidate_id(tokenizer, word: str) -> int | None:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfllm.data.row_reader import as_text, raw_lines
 from tfllm.data.tokenized import TokenizedExamples
-from tfllm.errors import UserError
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.bootstrap import bootstrap_of_sums
 from tfllm.metrics.code_completion import SKIPPED_TOKENS
+from tfllm.tasks.given_predictions import GivenPredictions
 from tfllm.tasks.kinds import Kind
+from tfllm.tasks.submission_file import SubmissionFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class CompletionKind(Kind):
         return code_blocks(examples.texts[0], tokenizer, max_length)
 
     def predict(self, task, model, split, batches, progress):
-        import tensorflow as tf
+        from keras import ops
 
         from tfllm.tasks.prediction import compiled_call
 
@@ -77,7 +80,7 @@ class CompletionKind(Kind):
         predicted = np.full(len(tokenized.token_ids), -1, np.int64)
         for step in range(batches.steps_per_epoch):
             x, _, _ = batches.batch(step)
-            best = tf.argmax(call({key: tf.convert_to_tensor(value) for key, value in x.items()}), axis=-1).numpy()
+            best = ops.convert_to_numpy(ops.argmax(call(x), axis=-1))
             indices = batches.example_indices(step)
             rows, places = np.nonzero(x["example_ids"])
             blocks = indices[rows, x["example_ids"][rows, places] - 1]
@@ -107,6 +110,35 @@ class CompletionKind(Kind):
             }
             for id_, (right, counted) in zip(examples.ids, sums)
         ]
+
+    def plain_file(self):
+        return CompletedLines({})
+
+
+@dataclass(frozen=True)
+class CompletedLines(SubmissionFile):
+    """A line a file of code: the predicted token at the place of each token, with spaces between them. It is read alone."""
+
+    def content(self, task, outputs, examples):
+        raise UserError(
+            f"{task.name}: which tokens a model predicted is not kept, so there is no file of them to write."
+        )
+
+    def read(self, task, path, examples):
+        right, lines = [], [(line, as_text(path, line, raw).split()) for line, raw in raw_lines(path)]
+        if len(lines) != len(examples):
+            raise DataError(
+                path, None, f"expected a line for each of the {len(examples)} examples. Received: {len(lines)} lines."
+            )
+        tokens = [text.split(" ") for text in examples.texts[0]]
+        for (line, predicted), true in zip(lines, tokens):
+            if len(predicted) != len(true):
+                raise DataError(
+                    path, line, f"expected {len(true)} tokens, as in the example. Received: {len(predicted)}."
+                )
+            right += [p == t for p, t in zip(predicted, true)]
+        owners = np.arange(len(right))
+        return GivenPredictions(completions(np.array(right), owners, examples.texts[0]))
 
 
 def code_blocks(texts, tokenizer, max_length: int) -> Blocks:

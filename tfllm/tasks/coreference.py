@@ -41,6 +41,7 @@ class PronounPrompt(ChoicePrompt):
     pair: str = "pair"
     parity: bool = False
     few_shot = False
+    masked = True
 
     def judge(self, task: Task, model, split: str, asking: Asking) -> Judgement:
         questions, likelihoods, rows = self.asked(task, model, split, asking)
@@ -64,7 +65,7 @@ class PronounPrompt(ChoicePrompt):
             same = _agreement(chosen, sides, place, self.compared)
             measures["parity"] = Measure(same, lambda s: s[..., 0] / s[..., 1], items)
         scores = measured(measures, len(questions), asking.confidence_interval)
-        return Judgement({**scores, "truncated": truncated(likelihoods)}, rows)
+        return Judgement({**scores, "method": self.method_of(model), "truncated": truncated(likelihoods)}, rows)
 
 
 def _agreement(chosen: np.ndarray, sides: list[str], place: np.ndarray, compared: tuple[str, str]) -> np.ndarray:

@@ -62,7 +62,8 @@ def from_files(
         name: of the task.
         metrics: default: accuracy and macro-F1, or Pearson and Spearman.
         main_metric: default: the first of the metrics.
-        skip_bad_rows: leave rows out that are damaged (broken JSON, another number of fields, no text), and count them.
+        skip_bad_rows: leave rows out that are damaged (broken JSON, another number of fields, no text, a label that is no number or
+            not one of the classes), and count them.
         text_options: for translation and generation, those of `tfllm.tasks.text_kind.GeneratedTextKind`, and `num_beams`.
         **details: further fields of `Task`: `licence`, `source_url`, `description`, `citation`, `version`.
 
@@ -162,7 +163,7 @@ def from_memory(
 
 
 def _read_sound_rows(path: str, *, format: str | None, header: bool, **columns) -> Examples:
-    """What the readers of `tfllm.data.sources` read, without damaged rows. A label that is not known is an error still."""
+    """What the readers of `tfllm.data.sources` read, without damaged rows and those whose label is."""
     wanted = Columns(**columns)
     reader = RowReader(path, skip_bad_rows=True)
 
@@ -182,7 +183,7 @@ def _read_sound_rows(path: str, *, format: str | None, header: bool, **columns) 
         return Row(line, fields)
 
     rows = read_records(reader, format_of(path, format), parse, header)
-    examples = collect(path, wanted, rows, path)
+    examples = collect(path, wanted, rows, path, skip_bad_rows=True)
     report = reader.report(examples.report.notes)
     skipped = tuple(sorted({*report.skipped_lines, *examples.report.skipped_lines}))
     return replace(examples, report=replace(report, skipped_lines=skipped))

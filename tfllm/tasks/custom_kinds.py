@@ -80,6 +80,63 @@ def from_parallel(
     )
 
 
+def from_references(
+    files: Sequence[str | os.PathLike],
+    *,
+    name: str = "references",
+    target_language: str = "",
+    metrics: Sequence[str] | None = None,
+    skip_bad_rows: bool = False,
+) -> Task:
+    """A task of texts of which the references alone are known: to score the texts that a system gave.
+
+    Args:
+        files: one or more files of references, line i of each for text i. They may be compressed (`.gz`). Where all lines of all
+            files begin with a number and a tab, these are ids (CodeXGLUE's summaries), and predictions may have them too.
+        name: of the task; its one split is `"validation"`.
+        target_language: code that BLEU's tokenizer is chosen by; of CodeBLEU the programming language.
+        metrics: default: sacrebleu's BLEU, chrF and TER; see `tfllm.metrics.text_scores`.
+        skip_bad_rows: leave damaged lines out, and count them.
+
+    Example:
+        >>> task = from_references(["ref.A.de", "ref.C.de"])  # doctest: +SKIP
+        >>> task.score_split(task.read_predictions("system.de").outputs, "validation")["bleu"]  # doctest: +SKIP
+        55.1
+    """
+    from dataclasses import replace
+
+    paths = [os.path.expanduser(os.fspath(path)) for path in files]
+    if not paths:
+        raise UserError(f"{name}: give at least one file of references.")
+
+    examples = read_parallel(paths[0], paths, skip_bad_rows)
+    groups, ids = examples.columns["references"], examples.ids
+    fields = [[text.partition("\t") for text in group] for group in groups]
+    own = [group[0][0].strip() for group in fields]
+    numbered = all(id_.isdecimal() for id_ in own) and all(
+        tab and other.strip() == id_ for id_, group in zip(own, fields) for other, tab, _ in group
+    )
+    if numbered:
+        ids, groups = own, [tuple(text for *_, text in group) for group in fields]
+    read = replace(
+        examples,
+        texts=([""] * len(groups),),
+        ids=ids,
+        source=", ".join(paths),
+        report=replace(examples.report, notes=()),
+        columns={"references": groups},
+    )
+    task = _text_task(
+        name,
+        lambda split: read,
+        {"validation": ", ".join(paths)},
+        {"target_language": target_language},
+        {"metrics": metrics},
+        ("bleu", "chrf", "ter"),
+    )
+    return replace(task, submission=TextLines({}, numbered))
+
+
 def _text_task(
     name: str, read: Read, splits, options: Mapping, details: Mapping[str, Any], default: Sequence[str]
 ) -> Task:

@@ -9,6 +9,7 @@ Options of `tfllm.tasks.get("glue/...", data_dir=..., **options)`:
   `glue/`; else files.
 - `files`: split to file name (in the task's directory) or path, for files that are not called as in GLUE:
   `files={"train": "train_subset.tsv"}`.
+- `skip_bad_rows`: leave damaged rows of files out, and count them.
 """
 
 from __future__ import annotations
@@ -256,7 +257,11 @@ _SPLIT_NOTES = {"diagnostic": "labelled, original files only"}
 
 
 def make(
-    key: str, data_dir: str | os.PathLike | None = None, source: str = "auto", files: Mapping[str, str] | None = None
+    key: str,
+    data_dir: str | os.PathLike | None = None,
+    source: str = "auto",
+    files: Mapping[str, str] | None = None,
+    skip_bad_rows: bool = False,
 ) -> Task:
     """The task `glue/<key>`. See the head of this module for the options."""
     entry = TASKS[key]
@@ -266,7 +271,7 @@ def make(
     if source == "tfds":
         read = partial(_read_from_tfds, key, data_dir)
     else:
-        read = partial(_read_from_files, key, data_dir, dict(files or {}))
+        read = partial(_read_from_files, key, data_dir, dict(files or {}), skip_bad_rows)
     by_name = key in _BY_NAME
     return Task(
         name=name,
@@ -300,7 +305,7 @@ def _read_from_tfds(key: str, data_dir: str | None, split: str) -> Examples:
     )
 
 
-def _read_from_files(key: str, data_dir: str, files: Mapping[str, str], split: str) -> Examples:
+def _read_from_files(key: str, data_dir: str, files: Mapping[str, str], skip_bad_rows: bool, split: str) -> Examples:
     entry = TASKS[key]
     others = {name: other.folders for name, other in TASKS.items()}
     path = find_file(
@@ -314,6 +319,7 @@ def _read_from_files(key: str, data_dir: str, files: Mapping[str, str], split: s
         "label_optional": is_test,
         "drop_labels": entry.drop_labels,
         "skip_ragged": entry.skip_ragged,
+        "skip_bad_rows": skip_bad_rows,
     }
     if key == "cola" and not is_test:  # source, label, the author's own mark, sentence; no header
         examples = read_tsv(path, header=False, text=3, label=1, **options)
@@ -331,7 +337,9 @@ def _read_msr_paraphrase(path: str, split: str, entry: GlueTask, options: dict) 
     if split == "test":  # Microsoft's test file has labels; in GLUE (and TFDS) its test split has none
         return read_tsv(path, text=entry.columns, **options)
     examples = read_tsv(path, text=entry.columns, label=entry.label_column, **options)
-    pairs = zip(*read_tsv(path, text=("#1 ID", "#2 ID")).texts)
+    ids = read_tsv(path, text=("#1 ID", "#2 ID"), skip_bad_rows=options["skip_bad_rows"])
+    pair_of = dict(zip(ids.ids, zip(*ids.texts)))  # by row number: a row may be left out for its label
+    pairs = [pair_of[row] for row in examples.ids]
     directory = os.path.dirname(path)
     listed = [
         os.path.join(directory, name)
@@ -356,7 +364,12 @@ def _read_msr_paraphrase(path: str, split: str, entry: GlueTask, options: dict) 
         labels=examples.labels[rows],
         ids=[examples.ids[row] for row in rows],
         report=ReadReport(
-            len(rows), (), (f"the {split} part of {examples.report.rows_read} rows, by {os.path.basename(listed[0])}",)
+            len(rows) + examples.report.skipped,
+            examples.report.skipped_lines,
+            (
+                *examples.report.notes,
+                f"the {split} part of {examples.report.rows_read} rows, by {os.path.basename(listed[0])}",
+            ),
         ),
     )
 

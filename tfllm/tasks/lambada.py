@@ -114,7 +114,7 @@ def _read(key: str, data_dir: str | None, skip_bad_rows: bool, split: str) -> Ex
         f"lambada/{key}", data_dir, _FILES[key][split], ("lambada",), f"LAMBADA's file {_FILES[key][split][0]}"
     )
     rows = Rows(skip_bad_rows)
-    if path.endswith(".jsonl"):
+    if path.removesuffix(".gz").endswith(".jsonl"):
         read = json_lines(rows, path, lambda line, record: _pair(path, line, member(path, line, record, "text", str)))
     else:
         read = rows.parsed(text_lines(path), lambda line, text: _pair(path, line, text))

@@ -206,8 +206,8 @@ def _read_wikitext(key: str, data_dir: str | os.PathLike | None, split: str) -> 
     path = data_files(f"lm/{key}", data_dir, names, _FOLDERS[key], f"WikiText's file {names[0]}")
     rows = Rows()
     # The line end of the last line makes one more, empty line, as `read().split("\n")` has it.
-    lines = (line for _, line in decoded_lines(path, keep_ends=True))
-    found = list(pages(iter("".join(lines).split("\n"))))
+    text = "".join(line for _, line in decoded_lines(path, keep_ends=True)).replace("\r\n", "\n")
+    found = list(pages(iter(text.split("\n"))))
     rows.read = len(found)
     some(found, path)
     return _examples([detokenized(page) for page in found], found, None, path, rows)

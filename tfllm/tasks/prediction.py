@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfllm.errors import UserError
-
-# One compiled call a model, for as long as the model lives: evaluating after every epoch must not trace it again.
-_FUNCTIONS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+from tfllm.tasks.compiled import compiled
 
 
 def predict_logits(
@@ -36,16 +33,16 @@ def predict_logits(
     steps = batches.steps_per_epoch
     for step in range(steps):
         x, _, _ = batches.batch(step)
-        output = call({key: tf.convert_to_tensor(value) for key, value in x.items()})
-        if output.shape.rank != 3 or output.shape[-1] != num_outputs:
+        output = ops.convert_to_numpy(call(x))
+        if output.ndim != 3 or output.shape[-1] != num_outputs:
             raise UserError(
                 f"{name} needs a model whose outputs have the shape (B, K, {num_outputs}). "
-                f"Received: {type(model).__name__} with output of shape {tuple(output.shape)}. "
+                f"Received: {type(model).__name__} with output of shape {output.shape}. "
                 f"Load it with head='classifier', num_labels={num_outputs}."
             )
         indices = batches.example_indices(step)  # (B, K), -1 in empty slots
         real = indices >= 0
-        logits[indices[real]] = output.numpy()[real]
+        logits[indices[real]] = output[real]
         seen += np.bincount(indices[real], minlength=size)
         if progress is not None:
             progress(step + 1, steps)
@@ -68,7 +65,7 @@ def predict_token_logits(model, batches, name: str, progress: Callable[[int, int
     call, offsets, logits = compiled_call(model), batches.tokenized.offsets, None
     for step in range(batches.steps_per_epoch):
         x, _, _ = batches.batch(step)
-        output = call({key: tf.convert_to_tensor(value) for key, value in x.items()}).numpy()
+        output = ops.convert_to_numpy(call(x))
         if output.ndim != 3 or output.shape[:2] != x["token_ids"].shape:
             raise UserError(
                 f"{name} needs a model whose outputs have the shape (B, T, C). "
@@ -84,14 +81,10 @@ def predict_token_logits(model, batches, name: str, progress: Callable[[int, int
     return logits
 
 
-def compiled_call(model) -> tf.types.experimental.PolymorphicFunction:
-    """`model(x, training=False)` as float32, traced once for as long as the model lives."""
-    # The variables tell whether layers were added or replaced (LoRA, quantization) since the call was traced.
-    variables = tuple(id(variable) for variable in model.variables)
-    known = _FUNCTIONS.get(model)
-    if known is None or known[0] != variables:
-        # Through a weak reference: a function that held the model would keep its own key alive.
-        reference = weakref.ref(model)
-        function = tf.function(lambda x: tf.cast(reference()(x, training=False), tf.float32))
-        _FUNCTIONS[model] = known = (variables, function)
-    return known[1]
+def compiled_call(model) -> Callable:
+    """`model(x, training=False)` as float32, traced once for as long as the model lives: see `compiled`."""
+    return compiled(_call, model)
+
+
+def _call(model, x):
+    return ops.cast(model(x, training=False), "float32")

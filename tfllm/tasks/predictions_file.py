@@ -85,8 +85,8 @@ def _check_width(task: Task, predictions: np.ndarray) -> None:
         raise UserError(f"{task.name} has {task.num_outputs} outputs. Received: logits of shape {predictions.shape}.")
 
 
-def write_new(path: str | os.PathLike, content: bytes, overwrite: bool = False) -> None:
-    """Writes a file so that it is there whole or not at all.
+def check_new(path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Checks that a file can be written; to be called before the work whose result it is.
 
     Raises:
         UserError: it is there already and `overwrite` is `False`, or its directory is not there.
@@ -97,6 +97,17 @@ def write_new(path: str | os.PathLike, content: bytes, overwrite: bool = False) 
     directory = os.path.dirname(path) or "."
     if not os.path.isdir(directory):
         raise UserError(f"There is no directory {directory} to write {os.path.basename(path)} to. Make it first.")
+
+
+def write_new(path: str | os.PathLike, content: bytes, overwrite: bool = False) -> None:
+    """Writes a file so that it is there whole or not at all.
+
+    Raises:
+        UserError: see `check_new`.
+    """
+    check_new(path, overwrite)
+    path = os.fspath(path)
+    directory = os.path.dirname(path) or "."
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(handle, "wb") as file:

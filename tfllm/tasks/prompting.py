@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class ChoicePrompt(Prompt):
     delimiter: str = " "
     separator: str = "\n\n"
     few_shot = True
+    masked = False  # whether masked language models are asked too: by what the texts with each answer share
 
     def judge(self, task: Task, model, split: str, asking: Asking) -> Judgement:
         questions, likelihoods, rows = self.asked(task, model, split, asking)
@@ -73,7 +75,9 @@ class ChoicePrompt(Prompt):
 
     def asked(self, task: Task, model, split: str, asking: Asking):
         """The questions, a list of `Likelihood`s (one a choice) for each, and records of both."""
+        from tfllm.models import MaskedLM
         from tfllm.tasks.likelihood import continuations
+        from tfllm.tasks.pseudo_likelihood import around_the_span
 
         examples = task.examples(split)
         questions = self.questions(examples)
@@ -87,8 +91,14 @@ class ChoicePrompt(Prompt):
             for start, question in zip(before, questions)
             for number in range(len(question.choices))
         ]
-        flat = iter(continuations(model, pairs, **asking.reading()))
-        likelihoods = [[next(flat) for _ in question.choices] for question in questions]
+        places = np.cumsum([0, *(len(question.choices) for question in questions)])
+        if self.masked and isinstance(model, MaskedLM):
+            texts = [context + answer for context, answer in pairs]
+            groups = [texts[begin:end] for begin, end in itertools.pairwise(places)]
+            likelihoods = around_the_span(model, groups, **asking.reading())
+        else:
+            flat = continuations(model, pairs, **asking.reading())
+            likelihoods = [flat[begin:end] for begin, end in itertools.pairwise(places)]
         rows = [
             {
                 "id": examples.ids[question.rows[0]],
@@ -101,6 +111,15 @@ class ChoicePrompt(Prompt):
             for start, question, found in zip(before, questions, likelihoods)
         ]
         return questions, likelihoods, rows
+
+    @staticmethod
+    def method_of(model) -> str:
+        """How `asked` scores answers, for people."""
+        from tfllm.models import MaskedLM
+
+        if isinstance(model, MaskedLM):
+            return "pseudo-log-likelihood of the tokens around the answer, each masked in turn"
+        return "log-likelihood of the answer"
 
     def _answer(self, question: Question, number: int) -> str:
         return self.delimiter + question.choices[number]

@@ -63,6 +63,48 @@ def masked_sentences(
     return result
 
 
+def around_the_span(
+    model: keras.Model,
+    groups: Sequence[Sequence[str]],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress = None,
+) -> list[list[Likelihood]]:
+    """Pseudo-log-likelihoods of what texts share that differ in one span (a name, an answer): CrowS-Pairs' idea for any number.
+
+    Summed are the same tokens in every text of a group, those before and after the span, each masked in turn. The span itself is not
+    scored: a sum over more tokens would be lower, and a rarer word less likely, whatever it stands for.
+
+    Args:
+        model: as in `masked_sentences`.
+        groups: texts to be compared with each other.
+        batch_tokens, progress: as in `tfllm.tasks.likelihood.continuations`.
+
+    Raises:
+        UserError: as `masked_sentences`, or texts of a group have no token in common around their span.
+    """
+    texts, places = [], []
+    for group in groups:
+        encoded = [with_special_tokens(model, text) for text in group]
+        room = min(map(len, encoded))
+        before = _common(encoded, room)
+        after = _common([ids[::-1] for ids in encoded], room - before)
+        for text, ids in zip(group, encoded):
+            own = text_places(model, ids)
+            around = [place for place in own if place < before or place >= len(ids) - after]
+            if not around:
+                raise UserError(f"Texts must share a token to be compared. Received: {', '.join(map(repr, group))}.")
+            texts.append(text)
+            places.append(around)
+    found = iter(masked_sentences(model, texts, places, batch_tokens=batch_tokens, progress=progress))
+    return [[next(found) for _ in group] for group in groups]
+
+
+def _common(sequences: Sequence[Sequence[int]], most: int) -> int:
+    """How many of the first items, `most` at most, are the same in all."""
+    return next((n for n in range(most) if len({sequence[n] for sequence in sequences}) > 1), most)
+
+
 def shared_places(model: keras.Model, first: str, second: str) -> tuple[list[int], list[int]]:
     """Places of the tokens that two sentences share, in the token ids of each: CrowS-Pairs' rule.
 

@@ -103,8 +103,9 @@ def data_files(
         return path
     candidates = [os.path.join(path, folder, file) for folder in ("", *folders) for file in names]
     for candidate in candidates:
-        if os.path.isfile(candidate):
-            return candidate
+        for found in (candidate, f"{candidate}.gz"):
+            if os.path.isfile(found):
+                return found
     looked = ", ".join(os.path.relpath(candidate, path) for candidate in candidates)
     raise DataError(path, None, f"no data of {name}. Expected {wanted}. Looked for: {looked}.")
 
@@ -122,7 +123,8 @@ def files_ending(
         return [path]
     for directory in (path, *(os.path.join(path, folder) for folder in folders)):
         if os.path.isdir(directory):
-            found = sorted(os.path.join(directory, file) for file in os.listdir(directory) if file.endswith(ending))
+            endings = (ending, f"{ending}.gz")
+            found = sorted(os.path.join(directory, file) for file in os.listdir(directory) if file.endswith(endings))
             if found:
                 return found
     raise DataError(path, None, f"no data of {name}. Expected {wanted}.")

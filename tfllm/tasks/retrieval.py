@@ -1,21 +1,25 @@
 """The kind of tasks that retrieve by likeness of embeddings: code for code (MAP@R), or code for a text (MRR).
 
-An embedding is the mean of a text's last hidden states, and likeness the cosine. Models are judged as they are, or as they were
-fine-tuned elsewhere: there is no training for it here.
+An embedding is the mean of a text's last hidden states, and likeness the cosine. A model is judged as it is, or trained to tell
+what belongs to a text from what belongs to the others of its batch (`tfllm.models.losses.InBatchContrast`). CodeXGLUE's scripts
+train the dot products of poolers' outputs in the same way; that of POJ-104 adds one drawn negative to those of the batch.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tfllm.errors import UserError
+from tfllm.data.json_records import member
+from tfllm.data.tokenized import TokenizedExamples
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.bootstrap import bootstrap_of_sums
 from tfllm.metrics.ranking import average_precisions
+from tfllm.tasks.given_predictions import ById, GivenPredictions
 from tfllm.tasks.kinds import Kind
-from tfllm.tasks.submission_file import SubmissionFile
+from tfllm.tasks.submission_file import SubmissionFile, prediction_records
 
 _BLOCK = 256  # queries whose likenesses to all are in memory at a time
 
@@ -36,6 +40,13 @@ class Rankings:
         return len(self.scores)
 
 
+@dataclass(frozen=True, eq=False)
+class _Texts(TokenizedExamples):
+    """Every text of a split: queries, then answers; or all of one kind. `groups` says which examples are alike."""
+
+    groups: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class RetrievalKind(Kind):
     """Retrieval among the examples of a split.
@@ -43,13 +54,16 @@ class RetrievalKind(Kind):
     With one text an example, each retrieves the others of its class (`examples.columns["group"]`): the metric is `map_at_r`.
     With two, the first is a query whose answer is the second, among the second ones of all: the metric is `mrr`.
 
+    In training, a row holds two texts: query and answer (queries of the same words are not told from each other), or a text and
+    another one of its class, the same one in all epochs, which the seed chooses.
+
     Attributes:
         keep: how many of the best are kept for prediction files.
     """
 
     keep: int = 499
 
-    head = "backbone"
+    head = "embedder"
     layouts = ("bucketed", "padded")
 
     def check(self, task):
@@ -74,12 +88,35 @@ class RetrievalKind(Kind):
         from tfllm.data.tokenized import tokenize
 
         every = [text for column in examples.texts for text in column]
-        return tokenize(
+        tokenized = tokenize(
             Examples((every,), source=examples.source), tokenizer, max_length=max_length, cache_dir=cache_dir
         )
+        alike = examples.texts[0] if len(examples.texts) == 2 else examples.columns.get("group", range(len(examples)))
+        groups = np.unique(np.asarray(alike), return_inverse=True)[1].reshape(-1)
+        return _Texts(**{f.name: getattr(tokenized, f.name) for f in fields(tokenized)}, groups=groups)
+
+    def batches(self, tokenized, **options):
+        from tfllm.data.matched_texts import MatchedBatches, match, partners
+
+        groups, size = tokenized.groups, len(tokenized.groups)
+        if len(tokenized) > size:  # queries, then answers
+            pairs = np.stack([np.arange(size), np.arange(size) + size], axis=1)
+        else:
+            pairs = partners(groups, options.get("seed", 0))
+        return MatchedBatches(match(tokenized, pairs, groups), **options)
 
     def predict(self, task, model, split, batches, progress):
+        from tfllm.data.batches import Batches
+
         examples = task.examples(split)
+        batches = Batches(
+            batches.tokenized.texts,
+            batch_size=batches.batch_size,
+            layout=batches.layout,
+            max_length=None if batches.max_length is None else batches.max_length // 2,
+            shuffle=False,
+            pad_id=batches.pad_id,
+        )
         vectors, size = embeddings(model, batches, progress), len(examples)
         if len(examples.texts) == 2:
             return self._answers(vectors[:size], vectors[size:])
@@ -118,7 +155,11 @@ class RetrievalKind(Kind):
 
     def rows(self, task, outputs, examples):
         return [
-            {"id": id_, "prediction": examples.ids[best[0]], task.main_metric: float(score)}
+            {
+                "id": id_,
+                "prediction": examples.ids[best[0]] if len(best) else "",
+                task.main_metric: float(score),
+            }
             for id_, best, score in zip(examples.ids, outputs.best, outputs.scores)
         ]
 
@@ -150,11 +191,49 @@ class RankedAnswers(SubmissionFile):
             for query, best in zip(queries, outputs.best)
         )
 
+    def read(self, task, path, examples):
+        """As CodeXGLUE's evaluators: only what a query's list holds was retrieved."""
+        found, numbers = ById(path), {id_: number for number, id_ in enumerate(examples.ids)}
+        for line, record in prediction_records(path, self.key, "answers"):
+            answers = [str(answer) for answer in member(path, line, record, "answers", list)]
+            unknown = next((answer for answer in answers if answer not in numbers), None)
+            if unknown is not None or len(set(answers)) < len(answers):
+                what = "one of them twice" if unknown is None else repr(unknown)
+                raise DataError(path, line, f"'answers' must be ids of examples, each once. Received: {what}.")
+            found.add(line, record[self.key], np.array([numbers[answer] for answer in answers], np.int64))
+        best, notes = found.of([str(query) for query in examples.columns.get("url", examples.ids)])
+        if len(examples.texts) == 2:
+            scores = [_reciprocal_rank(row, own) for own, row in enumerate(best)]
+        else:
+            groups = np.unique(np.asarray(examples.columns["group"]), return_inverse=True)[1].reshape(-1)
+            scores = [_average_precision(row, own, groups) for own, row in enumerate(best)]
+        return GivenPredictions(Rankings(np.array(scores), best), notes)
+
+
+def _reciprocal_rank(best: np.ndarray, own: int) -> float:
+    places = np.flatnonzero(best == own)
+    return 1.0 / (places[0] + 1) if len(places) else 0.0
+
+
+def _average_precision(best: np.ndarray, own: int, groups: np.ndarray) -> float:
+    relevant = int((groups == groups[own]).sum()) - 1
+    if not relevant:
+        raise UserError("Every class needs two members to retrieve one by the other. Received: one of a single member.")
+    hits = (groups[best] == groups[own])[:relevant] & (best != own)[:relevant]
+    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1) * hits).sum() / relevant)
+
 
 def embeddings(model, batches, progress=None) -> np.ndarray:
-    """Mean hidden states of length 1, `(N, D)` float32, of a backbone on batches with one example a row."""
-    import tensorflow as tf
+    """Vectors of length 1, `(N, D)` float32, on batches with one example a row.
 
+    Args:
+        model: a `TextEmbedder`, or a backbone, of whose hidden states the mean is taken.
+        batches: of the texts.
+        progress: called with (steps done, steps in all).
+    """
+    from keras import ops
+
+    from tfllm.models import TextEmbedder
     from tfllm.tasks.prediction import compiled_call
 
     call, found = compiled_call(model), None
@@ -164,9 +243,12 @@ def embeddings(model, batches, progress=None) -> np.ndarray:
             raise UserError(
                 "Retrieval takes the hidden states of an encoder or a decoder alone. Received: an encoder-decoder."
             )
-        hidden = call({key: tf.convert_to_tensor(value) for key, value in x.items()}).numpy()
-        real = (x["example_ids"] > 0)[..., None]
-        means = (hidden * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
+        means = ops.convert_to_numpy(call(x))
+        if isinstance(model, TextEmbedder):
+            means = means[:, 0]
+        else:
+            real = (x["example_ids"] > 0)[..., None]
+            means = (means * real).sum(axis=1) / np.maximum(real.sum(axis=1), 1)
         if found is None:
             found = np.zeros((len(batches.tokenized), means.shape[-1]), np.float32)
         rows = batches.example_indices(step)[:, 0]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfllm.errors import UserError
+from tfllm.data.row_reader import json_value
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.bootstrap import bootstrap_of_sums
-from tfllm.metrics.squad import best_threshold, squad_v1_by_question, squad_v2, squad_v2_by_question
+from tfllm.metrics.squad import above_threshold, best_threshold, squad_v1_by_question, squad_v2, squad_v2_by_question
+from tfllm.tasks.given_predictions import GivenPredictions, number_of
 from tfllm.tasks.kinds import Kind
+from tfllm.tasks.submission_file import SubmissionFile
 from tfllm.tasks.windows import NO_ANSWER, Windows, make_windows
 
 
@@ -29,22 +33,26 @@ class Answers:
     """What a model answers to N questions.
 
     Attributes:
-        candidates: for each question its best spans, the best first; none where the context has no tokens.
-        null_odds: for each question the score of "no answer" less that of its best span.
+        candidates: for each question its best spans, the best first; none where the context has no tokens. `None` for a question
+            that was not answered at all, which a prediction file may leave out.
+        null_odds: for each question the score of "no answer" less that of its best span; of a prediction file what goes with
+            it, and `None` where nothing does.
+        threshold: the null odds above which "no answer" is said, where that is settled; `None`: as the kind's options say.
     """
 
-    candidates: Sequence[Sequence[Candidate]]
-    null_odds: np.ndarray
+    candidates: Sequence[Sequence[Candidate] | None]
+    null_odds: np.ndarray | None
+    threshold: float | None = None
 
     def __len__(self) -> int:
         return len(self.candidates)
 
     def texts(self, threshold: float | None) -> list[str]:
         """The best span's text, or "" where the null odds are above `threshold` (`None`: never)."""
-        return [
-            found[0].text if found and (threshold is None or odds <= threshold) else ""
-            for found, odds in zip(self.candidates, self.null_odds)
-        ]
+        said = [found[0].text if found else "" for found in self.candidates]
+        if threshold is None or self.null_odds is None:
+            return said
+        return [text if odds <= threshold else "" for text, odds in zip(said, self.null_odds)]
 
 
 @dataclass(frozen=True)
@@ -181,20 +189,28 @@ class SpanKind(Kind):
     def _by_question(self, outputs: Answers, examples) -> tuple[np.ndarray, np.ndarray, dict]:
         """Exact match and F1 of each question, and what else is known of all of them."""
         answers = _texts_of(examples)
+        said = zip(examples.ids, outputs.texts(None), outputs.candidates)
+        predictions = {id_: text for id_, text, found in said if found is not None}
         if not self.unanswerable:
-            exact, f1 = squad_v1_by_question(dict(zip(examples.ids, outputs.texts(None))), answers)
+            exact, f1 = squad_v1_by_question(predictions, answers)
             return np.array(list(exact.values())), np.array(list(f1.values())), {}
-        threshold = self.threshold(outputs, examples)
-        exact, f1 = squad_v2_by_question(dict(zip(examples.ids, outputs.texts(threshold))), answers)
-        odds = dict(zip(examples.ids, map(float, outputs.null_odds)))
-        official = squad_v2(dict(zip(examples.ids, outputs.texts(None))), answers, odds, threshold)
-        more = {"null_threshold": threshold, "official": official}
-        return np.array(list(exact.values())), np.array(list(f1.values())), more
+        threshold, scores = self.threshold(outputs, examples), squad_v2_by_question(predictions, answers)
+        if outputs.null_odds is None:
+            more = {"official": squad_v2(predictions, answers)}
+        else:
+            odds = dict(zip(examples.ids, map(float, outputs.null_odds)))
+            more = {"null_threshold": threshold, "official": squad_v2(predictions, answers, odds, threshold)}
+            has_answer = {id_: bool(texts) for id_, texts in answers.items()}
+            scores = [above_threshold(raw, odds, has_answer, threshold) for raw in scores]
+        exact, f1 = (np.array(list(by_question.values())) for by_question in scores)
+        return exact, f1, more
 
     def threshold(self, outputs: Answers, examples) -> float | None:
         """The null odds above which "no answer" is said: the best F1's, 0 where there is nothing to search by."""
-        if not self.unanswerable or self.null_threshold is not None:
-            return self.null_threshold
+        if not self.unanswerable or outputs.null_odds is None:
+            return None
+        if outputs.threshold is not None or self.null_threshold is not None:
+            return self.null_threshold if outputs.threshold is None else outputs.threshold
         if not self.labelled(examples):
             return 0.0
         answers = _texts_of(examples)
@@ -215,6 +231,9 @@ class SpanKind(Kind):
                 row |= {"exact_match": 100.0 * float(e), "f1": 100.0 * float(f)}
         return rows
 
+    def plain_file(self):
+        return PredictionsJson({})
+
     def files(self, task, outputs, examples):
         texts = outputs.texts(self.threshold(outputs, examples))
         files = {
@@ -227,6 +246,88 @@ class SpanKind(Kind):
             odds = outputs.null_odds.tolist()
             files["null_odds.json"] = _json(dict(zip(examples.ids, odds)))
         return files
+
+
+@dataclass(frozen=True)
+class PredictionsJson(SubmissionFile):
+    """`{question id: answer}`, as the official scorer reads it."""
+
+    def content(self, task, outputs, examples):
+        return task.strategy.files(task, outputs, examples)["predictions.json"]
+
+    def read(
+        self, task, path, examples, null_odds: str | os.PathLike | None = None, null_threshold: float | None = None
+    ):
+        """What a file of answers says. As the official scorers have it, questions of SQuAD 1.1 may be left out, and count 0.
+
+        Args:
+            task, path, examples: as in `SubmissionFile.read`.
+            null_odds: file of question id to the score of "no answer", the higher the surer (`na_prob.json`); for questions
+                that may have none.
+            null_threshold: above this score a question counts as predicted to have no answer; default: the official 1.0.
+
+        Raises:
+            DataError: a damaged file, or one without answers to these questions.
+            UserError: `null_odds` where all questions have an answer, or a threshold without them.
+        """
+        unanswerable = task.strategy.unanswerable
+        if null_odds is not None and not unanswerable:
+            raise UserError(
+                f"{task.name}: every question has an answer, so there are no null_odds. Received: {null_odds}."
+            )
+        if null_threshold is not None and null_odds is None:
+            raise UserError(f"null_threshold needs null_odds, to which it applies. Received: {null_threshold}.")
+        answers = _by_question(path, "prediction_text", "prediction")
+        for id_, text in answers.items():
+            if not isinstance(text, str):
+                raise DataError(
+                    path, None, f"expected texts as answers. Received: {str(text)[:60]!r} for question {id_!r}."
+                )
+        notes = _left_out(path, answers, examples.ids, "answer", required=unanswerable)
+        candidates = [
+            None if id_ not in answers else [Candidate(answers[id_], -1, 0.0)] if answers[id_] else []
+            for id_ in examples.ids
+        ]
+        odds = None
+        if null_odds is not None:
+            given = _by_question(null_odds, "no_answer_probability", "null_odds")
+            notes += _left_out(null_odds, given, examples.ids, "score", required=True)
+            odds = np.array([number_of(null_odds, None, given[id_]) for id_ in examples.ids])
+        threshold = None if odds is None else 1.0 if null_threshold is None else null_threshold
+        return GivenPredictions(Answers(candidates, odds, threshold), tuple(notes))
+
+
+def _by_question(path: str | os.PathLike, *names: str) -> dict:
+    """Question id to value: of an object of them, or of a list of objects with `id` and one of the names."""
+    content = json_value(path)
+    if isinstance(content, dict):
+        return content
+    records = content if isinstance(content, list) else [content]
+    found = {}
+    for record in records:
+        name = next((name for name in names if isinstance(record, dict) and name in record), None)
+        if name is None or "id" not in record:
+            raise DataError(
+                path, None, f"expected an object of question ids, or records with id and {names[0]}. "
+                f"Received: {str(record)[:60]}."
+            )  # fmt: skip
+        found[str(record["id"])] = record[name]
+    return found
+
+
+def _left_out(path, given: dict, ids: Sequence[str], what: str, required: bool) -> list[str]:
+    """Notes on questions that a file leaves out, and on those of it that there are not."""
+    known = set(ids)
+    missing, unknown = [id_ for id_ in ids if id_ not in given], sum(id_ not in known for id_ in given)
+    if missing and (required or len(missing) == len(ids)):
+        raise DataError(
+            path,
+            None,
+            f"expected an {what} for each of the {len(ids)} questions. Received: {len(given)}, "
+            f"none for {len(missing)} of them, such as {missing[0]!r}. Are they of this split?",
+        )
+    notes = [f"{len(missing)} of {len(ids)} questions have no {what} and count 0"] if missing else []
+    return notes + ([f"{unknown} of its {len(given)} {what}s are for questions that there are not"] if unknown else [])
 
 
 def with_options(kind: SpanKind, **options) -> SpanKind:

@@ -4,7 +4,7 @@ Read from the official JSON (`train-v1.1.json`, `dev-v1.1.json`, ...), from Hugg
 official test sets are hidden, so `validation` is the dev set.
 
 Options of `tfllm.tasks.get("squad/...", data_dir=..., **options)`: `source` and `files` as in `tfllm.tasks.glue`; `stride`,
-`max_question`, `max_answer`, `n_best`, `null_threshold`: see `tfllm.tasks.span.SpanKind`. Give `max_length=384` to training and evaluation.
+`skip_bad_rows`: leave questions out that are damaged, and count them; `max_question`, `max_answer`, `n_best`, `null_threshold`: see `tfllm.tasks.span.SpanKind`. Give `max_length=384` to training and evaluation.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
-from tfllm.data.examples import Examples, ReadReport
+from tfllm.data.examples import Examples
 from tfllm.data.json_records import member
 from tfllm.data.lines import decoded_lines
+from tfllm.data.row_reader import RowReader
 from tfllm.errors import DataError, UserError
 from tfllm.tasks.benchmark_files import find_file, pick_source
 from tfllm.tasks.registry import register
-from tfllm.tasks.span import SpanKind, with_options
-from tfllm.tasks.submission_file import SubmissionFile
+from tfllm.tasks.span import PredictionsJson, SpanKind, with_options
 from tfllm.tasks.task import Task
 
 _SIZES = {"v1.1": {"train": 87599, "validation": 10570}, "v2.0": {"train": 130319, "validation": 11873}}
@@ -31,14 +30,6 @@ _CITATIONS = {
     "v2.0": "Rajpurkar, Jia and Liang 2018, Know What You Don't Know: Unanswerable Questions for SQuAD, ACL",
 }
 _FOLDERS = ("squad", "SQuAD")
-
-
-@dataclass(frozen=True)
-class PredictionsJson(SubmissionFile):
-    """`{question id: answer}`, as the official scorer reads it."""
-
-    def content(self, task, outputs, examples):
-        return task.strategy.files(task, outputs, examples)["predictions.json"]
 
 
 def make(
@@ -51,6 +42,7 @@ def make(
     max_answer: int | None = None,
     n_best: int | None = None,
     null_threshold: float | None = None,
+    skip_bad_rows: bool = False,
 ) -> Task:
     """The task `squad/<version>`. See the head of this module for the options."""
     name, sizes = f"squad/{version}", _SIZES[version]
@@ -73,7 +65,7 @@ def make(
             null_threshold=null_threshold,
         ),
         text_fields=("question", "context"),
-        read=partial(_read, version, data_dir, source, dict(files or {})),
+        read=partial(_read, version, data_dir, source, dict(files or {}), skip_bad_rows),
         metrics=("f1", "exact_match"),
         main_metric="f1",
         splits={split: "labelled" for split in sizes},
@@ -87,7 +79,9 @@ def make(
     )
 
 
-def _read(version: str, data_dir: str | None, source: str, files: Mapping[str, str], split: str) -> Examples:
+def _read(
+    version: str, data_dir: str | None, source: str, files: Mapping[str, str], skip_bad_rows: bool, split: str
+) -> Examples:
     if source == "tfds":
         from tfllm.data.sources_tfds import tfds_records
 
@@ -98,23 +92,20 @@ def _read(version: str, data_dir: str | None, source: str, files: Mapping[str, s
             "SQuAD", f"squad/{version}", data_dir, _FOLDERS, (official[split],), files.get(split), split, {}
         )
         questions = read_questions(where)
-    texts, ids, answers = ([], []), [], []
-    for question in questions:
-        id_ = member(where, None, question, "id", str)
-        context = member(where, None, question, "context", str)
-        texts[0].append(member(where, None, question, "question", str))
-        texts[1].append(context)
-        ids.append(id_)
-        answers.append(_answers(where, question, context, id_))
-    if not ids:
-        raise DataError(where, None, "expected questions. Received: none.")
+    reader = RowReader(where, skip_bad_rows)  # a file of JSON has one line, often: its rows are the questions
+
+    def parse(number: int, question: dict) -> tuple[str, str, str, tuple | None]:
+        id_, context = member(where, None, question, "id", str), member(where, None, question, "context", str)
+        return id_, member(where, None, question, "question", str), context, _answers(where, question, context, id_)
+
+    ids, *texts, answers = map(list, zip(*reader.read(enumerate(questions, 1), parse)))
     labelled = all(given is not None and (given or version == "v2.0") for given in answers)
     if not labelled and any(answers):
         row = next(row for row, given in enumerate(answers) if not given)
         raise DataError(
             where, None, f"question {ids[row]!r} has no answer, but others have. Is it SQuAD 2.0 (--task=squad/v2.0)?"
         )
-    return Examples(texts, None, ids, where, ReadReport(len(ids)), None, {"answers": answers} if labelled else {})
+    return Examples(texts, None, ids, where, reader.report(), None, {"answers": answers} if labelled else {})
 
 
 def read_questions(path: str | os.PathLike) -> Iterator[dict]:
@@ -130,13 +121,20 @@ def read_questions(path: str | os.PathLike) -> Iterator[dict]:
         raise DataError(path, getattr(error, "lineno", None), f"broken JSON: {error}. Is the file cut short?") from None
     if not isinstance(content, dict):
         raise DataError(path, None, f"expected an object with 'data'. Received: {type(content).__name__}.")
-    for article in member(path, None, content, "data", list):
+    for article in _objects(path, content, "data"):
         if "paragraphs" not in article:
             yield article
             continue
-        for paragraph in member(path, None, article, "paragraphs", list):
-            for question in member(path, None, paragraph, "qas", list):
+        for paragraph in _objects(path, article, "paragraphs"):
+            for question in _objects(path, paragraph, "qas"):
                 yield {**question, "context": member(path, None, paragraph, "context", str)}
+
+
+def _objects(path: str | os.PathLike, record: dict, key: str) -> Iterator[dict]:
+    for value in member(path, None, record, key, list):
+        if not isinstance(value, dict):
+            raise DataError(path, None, f"{key!r} must hold objects. Received: {str(value)[:80]!r}.")
+        yield value
 
 
 def _answers(where: str, question: dict, context: str, id_: str) -> tuple[tuple[str, int], ...] | None:
@@ -145,10 +143,15 @@ def _answers(where: str, question: dict, context: str, id_: str) -> tuple[tuple[
     if given is None:
         return None
     if isinstance(given, dict):  # the flat form: a list of texts, and one of places
-        given = [
-            {"text": text, "answer_start": start}
-            for text, start in zip(given["text"], given["answer_start"], strict=True)
-        ]
+        texts, starts = (member(where, None, given, key, list) for key in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise DataError(
+                where,
+                None,
+                f"question {id_!r}: expected a place for each of {len(texts)} answers. Received: {len(starts)}.",
+            )
+        given = [{"text": text, "answer_start": start} for text, start in zip(texts, starts)]
+    given = list(_objects(where, {"answers": given}, "answers"))
     answers = []
     for answer in given:
         text, start = member(where, None, answer, "text", str), member(where, None, answer, "answer_start", int)

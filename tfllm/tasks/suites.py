@@ -208,8 +208,46 @@ def average(suite: Suite, scores: Mapping[str, SplitScores], metrics: Mapping[st
     return Average(value, ci95=(value - half, value + half))
 
 
+def averages_over_seeds(
+    suite: Suite, scores: Mapping[str, SplitScores], metrics: Mapping[str, Sequence[str]]
+) -> list[float] | None:
+    """The average of each seed, where every task of the suite was run with the same number of them, more than one, and has a score.
+
+    Args:
+        suite: the suite.
+        scores: by task and split; a split's with `"values"` (metric to its value for each seed).
+        metrics: each task's official metrics.
+
+    Example:
+        >>> one = {"pair/a": {"validation": {"values": {"f1": [0.5, 0.25]}}}}
+        >>> averages_over_seeds(Suite("one", ("pair/a",), averaged=True), one, {"pair/a": ["f1"]})
+        [0.5, 0.25]
+    """
+    if not suite.averaged or set(suite.tasks) - set(scores):
+        return None
+    values = {
+        task: [[split.get("values", {}).get(name, ()) for name in metrics[task]] for split in scores[task].values()]
+        for task in suite.tasks
+    }
+    counts = {len(some) for task in values.values() for split in task for some in split}
+    if len(counts) != 1 or min(counts) < 2:
+        return None
+    one_by_one = [
+        [
+            task_score(metrics[task], {str(n): dict(zip(metrics[task], (some[seed] for some in split)))
+                                       for n, split in enumerate(values[task])})
+            for task in suite.tasks
+        ]
+        for seed in range(counts.pop())
+    ]  # fmt: skip
+    if any(score is None for of_tasks in one_by_one for score in of_tasks):
+        return None
+    return [sum(of_tasks) / len(of_tasks) for of_tasks in one_by_one]
+
+
 def _half_width(metrics: Sequence[str], scores: SplitScores) -> float | None:
     intervals = [(split.get("ci95") or {}).get(name) for split in scores.values() for name in metrics]
-    if any(interval is None for interval in intervals):
+    ends = [end for interval in intervals for end in interval or (None,)]
+    if any(end is None or math.isnan(end) for end in ends):  # null in a file of results: it was not defined
         return None
     return sum((high - low) / 2 for low, high in intervals) / len(intervals)

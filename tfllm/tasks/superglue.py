@@ -10,7 +10,8 @@ or pairs of texts and a class:
   asterisks, and the noun phrase that it may stand for (no pooling over the two spans).
 - AX-b and AX-g are scored with a model that was trained on RTE; they have one split, `test`, with labels.
 
-Options of `tfllm.tasks.get("superglue/...", data_dir=..., **options)` are those of `tfllm.tasks.glue`: `source`, `files`.
+Options of `tfllm.tasks.get("superglue/...", data_dir=..., **options)` are those of `tfllm.tasks.glue`: `source`, `files`,
+`skip_bad_rows` (a damaged line of MultiRC or ReCoRD is a whole passage).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from tfllm.data.examples import Examples, ReadReport
+from tfllm.data.examples import Examples
+from tfllm.data.row_reader import RowReader
 from tfllm.errors import DataError
 from tfllm.metrics.answers import best_over_answers, exact_match, token_f1
 from tfllm.metrics.grouped import (
@@ -39,7 +41,7 @@ from tfllm.tasks.benchmark_files import find_file, pick_source
 from tfllm.tasks.registry import register
 from tfllm.tasks.submission_file import JsonlFile, SubmissionFile
 from tfllm.tasks.superglue_files import ChoiceFile, MultiRCFile
-from tfllm.tasks.superglue_rows import SourceRow, read_multirc, read_plain, read_record, rows_of_tfds
+from tfllm.tasks.superglue_rows import SourceRow, multirc_rows, plain_rows, record_rows, rows_of_tfds
 from tfllm.tasks.task import Task
 
 _SUPERGLUE = (
@@ -75,7 +77,7 @@ class SuperGlueTask:
         group_metrics: those of them that are over groups.
         sizes: official number of examples of each split, as rows of texts.
         submission: how test predictions are handed in.
-        read: reader of the original file.
+        rows: the rows of a record of the original file.
         files: split to the names its file may have.
     """
 
@@ -93,7 +95,7 @@ class SuperGlueTask:
     citation: str
     file_labels: Mapping[str, int] = field(default_factory=dict)
     group_metrics: Mapping[str, GroupedMetric] = field(default_factory=dict)
-    read: Callable[[str], Iterable[SourceRow]] = read_plain
+    rows: Callable[[str, int, dict], Iterable[SourceRow]] = plain_rows
     files: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _FILES)
 
 
@@ -239,7 +241,7 @@ TASKS: dict[str, SuperGlueTask] = {
         "Khashabi et al. 2018, Looking Beyond the Surface, NAACL",
         file_labels=_FALSE_TRUE,
         group_metrics={"f1a": F1A, "exact_match": QUESTION_EXACT_MATCH},
-        read=read_multirc,
+        rows=multirc_rows,
     ),
     "record": SuperGlueTask(
         "ReCoRD",
@@ -256,7 +258,7 @@ TASKS: dict[str, SuperGlueTask] = {
         "Zhang et al. 2018, ReCoRD, arXiv:1810.12885",
         file_labels={"0": 0, "1": 1},
         group_metrics={"f1": mean_of_chosen("f1"), "exact_match": mean_of_chosen("exact_match")},
-        read=read_record,
+        rows=record_rows,
     ),
     "rte": SuperGlueTask(
         "RTE",
@@ -337,13 +339,17 @@ TASKS: dict[str, SuperGlueTask] = {
 
 
 def make(
-    key: str, data_dir: str | os.PathLike | None = None, source: str = "auto", files: Mapping[str, str] | None = None
+    key: str,
+    data_dir: str | os.PathLike | None = None,
+    source: str = "auto",
+    files: Mapping[str, str] | None = None,
+    skip_bad_rows: bool = False,
 ) -> Task:
     """The task `superglue/<key>`. See the head of this module for the options."""
     entry, name = TASKS[key], f"superglue/{key}"
     prepared = os.path.join("super_glue", entry.tfds)
     data_dir, source = pick_source(name, data_dir, source, files, entry.files, entry.folder, prepared)
-    read = partial(_read, key, data_dir, source, dict(files or {}))
+    read = partial(_read, key, data_dir, source, dict(files or {}), skip_bad_rows)
     diagnostic = "train" not in entry.files
     return Task(
         name=name,
@@ -366,11 +372,15 @@ def make(
     )
 
 
-def _read(key: str, data_dir: str | None, source: str, files: Mapping[str, str], split: str) -> Examples:
+def _read(
+    key: str, data_dir: str | None, source: str, files: Mapping[str, str], skip_bad_rows: bool, split: str
+) -> Examples:
     entry = TASKS[key]
     if source == "tfds":
         rows = rows_of_tfds(f"super_glue/{entry.tfds}", split, data_dir)
         where = f"tfds:super_glue/{entry.tfds}/{split}"
+        reader = RowReader(where, skip_bad_rows)
+        made = reader.read(((row.line, row) for row in rows), lambda _, row: [_entries(entry, row)])
     else:
         folders = {other.folder: (other.folder,) for other in TASKS.values()}
         where = find_file(
@@ -383,49 +393,62 @@ def _read(key: str, data_dir: str | None, source: str, files: Mapping[str, str],
             split,
             folders,
         )
-        rows = entry.read(where)
-    return _examples(entry, rows, where)
+        reader = RowReader(where, skip_bad_rows)
+        made = reader.json_lines(lambda line, record: [_entries(entry, row) for row in entry.rows(where, line, record)])
+    return _examples(entry, reader, where, [one for of_line in made for one in of_line])
 
 
-def _examples(entry: SuperGlueTask, rows: Iterable[SourceRow], where: str) -> Examples:
-    numbers = entry.file_labels or {name: number for number, name in enumerate(entry.labels)}
-    texts, ids, labels, columns, count = ([], []), [], [], {}, 0
-    unlabelled = None  # the first row without a label
-    for row in rows:
-        count += 1
-        for made in entry.entries(row):
-            for column, text in zip(texts, made.texts):
+def _entries(entry: SuperGlueTask, row: SourceRow) -> tuple[SourceRow, list[Entry]]:
+    """A row and its examples, whose labels are checked."""
+    numbers, made = _numbers(entry), list(entry.entries(row))
+    for one in made:
+        if one.label is not None and one.label not in numbers:
+            raise DataError(
+                row.path, row.line, f"unknown label. Expected one of: {', '.join(numbers)}. Received: {one.label!r}."
+            )
+    return row, made
+
+
+def _numbers(entry: SuperGlueTask) -> Mapping[str, int]:
+    return entry.file_labels or {name: number for number, name in enumerate(entry.labels)}
+
+
+def _examples(
+    entry: SuperGlueTask, reader: RowReader, where: str, rows: list[tuple[SourceRow, list[Entry]]]
+) -> Examples:
+    unlabelled = [row for row, made in rows for one in made if one.label is None]
+    if unlabelled and any(one.label is not None for _, made in rows for one in made):
+        error = DataError(
+            where,
+            unlabelled[0].line,
+            "this row has no label, but others have. Expected a label in every row, or in none.",
+        )
+        if not reader.skip_bad_rows:
+            raise error
+        lines = sorted({row.line for row in unlabelled})
+        reader.skipped += lines
+        reader.first_error = reader.first_error or str(error)
+        rows = [(row, made) for row, made in rows if row.line not in lines]
+    numbers, texts, ids, labels, columns = _numbers(entry), ([], []), [], [], {}
+    for _, made in rows:
+        for one in made:
+            for column, text in zip(texts, one.texts):
                 column.append(text)
-            ids.append(made.id)
-            for column, value in made.columns.items():
+            ids.append(one.id)
+            for column, value in one.columns.items():
                 columns.setdefault(column, []).append(value)
-            if made.label is None:
-                unlabelled = unlabelled or row
-            elif made.label in numbers:
-                labels.append(numbers[made.label])
-            else:
-                raise DataError(
-                    row.path,
-                    row.line,
-                    f"unknown label. Expected one of: {', '.join(numbers)}. Received: {made.label!r}.",
-                )
-            if labels and unlabelled:
-                bad = unlabelled if made.label is not None else row
-                raise DataError(
-                    row.path,
-                    bad.line,
-                    "this row has no label, but others have. Expected a label in every row, or in none.",
-                )
+            if one.label is not None:
+                labels.append(numbers[one.label])
     if not ids:
         raise DataError(where, None, "expected rows of data. Received: none.")
     blank = sum(not text for column in texts for text in column)
-    notes = (f"{blank} empty texts, kept",) if blank else ()
+    report = reader.report((f"{blank} empty texts, kept",) if blank else ())
     return Examples(
         texts,
         np.array(labels, np.int32) if labels else None,
         ids,
         where,
-        ReadReport(count, (), notes),
+        replace(report, rows_read=len(rows) + report.skipped),
         entry.labels,
         columns,
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfllm.data.json_records import json_records, member
+from tfllm.data.json_records import member
 from tfllm.errors import DataError
 
 
@@ -48,46 +47,43 @@ def label_name(value) -> str | None:
     return None if value is None or value == -1 else str(value).lower()
 
 
-def read_plain(path: str | os.PathLike) -> Iterator[SourceRow]:
-    """Rows of files whose records are flat: all but MultiRC and ReCoRD. Members of WSC's `target` are fields too."""
-    for line, record in json_records(path):
-        target = record.get("target")
-        fields = {**record, **target} if isinstance(target, dict) else record
-        yield SourceRow(os.fspath(path), line, (_idx(path, line, record),), fields, label_name(record.get("label")))
+def plain_rows(path: str, line: int, record: dict) -> Iterator[SourceRow]:
+    """The row of a record that is flat: of all but MultiRC and ReCoRD. Members of WSC's `target` are fields too."""
+    target = record.get("target")
+    fields = {**record, **target} if isinstance(target, dict) else record
+    yield SourceRow(path, line, (_idx(path, line, record),), fields, label_name(record.get("label")))
 
 
-def read_multirc(path: str | os.PathLike) -> Iterator[SourceRow]:
+def multirc_rows(path: str, line: int, record: dict) -> Iterator[SourceRow]:
     """A row an answer: `paragraph`, `question`, `answer`."""
-    for line, record in json_records(path):
-        passage = member(path, line, record, "passage", dict)
-        for question in _objects(path, line, passage, "questions"):
-            for answer in _objects(path, line, question, "answers"):
-                fields = {
-                    "paragraph": passage.get("text"),
-                    "question": question.get("question"),
-                    "answer": answer.get("text"),
-                }
-                idx = tuple(_idx(path, line, part) for part in (record, question, answer))
-                yield SourceRow(os.fspath(path), line, idx, fields, label_name(answer.get("label")))
+    passage = member(path, line, record, "passage", dict)
+    for question in _objects(path, line, passage, "questions"):
+        for answer in _objects(path, line, question, "answers"):
+            fields = {
+                "paragraph": passage.get("text"),
+                "question": question.get("question"),
+                "answer": answer.get("text"),
+            }
+            idx = tuple(_idx(path, line, part) for part in (record, question, answer))
+            yield SourceRow(path, line, idx, fields, label_name(answer.get("label")))
 
 
-def read_record(path: str | os.PathLike) -> Iterator[SourceRow]:
+def record_rows(path: str, line: int, record: dict) -> Iterator[SourceRow]:
     """A row a query: `passage`, `query`, `entities` (their different texts, sorted) and `answers`, where they are known."""
-    for line, record in json_records(path):
-        passage = member(path, line, record, "passage", dict)
-        text = member(path, line, passage, "text", str)
-        spans = [
-            (member(path, line, entity, "start", int), member(path, line, entity, "end", int))
-            for entity in _objects(path, line, passage, "entities")
-        ]
-        entities = sorted({text[start : end + 1] for start, end in spans})  # the end is the last character itself
-        for query in _objects(path, line, record, "qas"):
-            fields = {"passage": text, "query": query.get("query"), "entities": entities}
-            answers = None
-            if query.get("answers"):
-                answers = [member(path, line, a, "text", str) for a in _objects(path, line, query, "answers")]
-            fields["answers"] = answers
-            yield SourceRow(os.fspath(path), line, tuple(_idx(path, line, part) for part in (record, query)), fields)
+    passage = member(path, line, record, "passage", dict)
+    text = member(path, line, passage, "text", str)
+    spans = [
+        (member(path, line, entity, "start", int), member(path, line, entity, "end", int))
+        for entity in _objects(path, line, passage, "entities")
+    ]
+    entities = sorted({text[start : end + 1] for start, end in spans})  # the end is the last character itself
+    for query in _objects(path, line, record, "qas"):
+        fields = {"passage": text, "query": query.get("query"), "entities": entities}
+        answers = None
+        if query.get("answers"):
+            answers = [member(path, line, a, "text", str) for a in _objects(path, line, query, "answers")]
+        fields["answers"] = answers
+        yield SourceRow(path, line, tuple(_idx(path, line, part) for part in (record, query)), fields)
 
 
 def rows_of_tfds(builder: str, split: str, data_dir: str | None) -> list[SourceRow]:

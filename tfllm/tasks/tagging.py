@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfllm.data.row_reader import as_text, raw_lines
 from tfllm.data.tokenized import TokenizedExamples
-from tfllm.errors import UserError
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.bootstrap import bootstrap_of_sums
 from tfllm.metrics.entities import SCORES, has_entities, tag_sums
+from tfllm.tasks.given_predictions import GivenPredictions
 from tfllm.tasks.kinds import Kind
 from tfllm.tasks.submission_file import SubmissionFile
 from tfllm.text.template import ranges
@@ -126,6 +128,37 @@ class TaggedLines(SubmissionFile):
     def content(self, task, outputs, examples):
         sentences = zip(examples.columns["words"], outputs, strict=True)
         return "".join("".join(f"{word}\t{tag}\n" for word, tag in zip(*pair)) + "\n" for pair in sentences)
+
+    def read(self, task, path, examples):
+        """Of a line the first field is the word and the last one the predicted tag, as conlleval takes them."""
+        sentences, open_ = [], False
+        for line, raw in raw_lines(path):
+            fields = as_text(path, line, raw).split()
+            if fields and len(fields) < 2:
+                raise DataError(path, line, "expected a word and its tag. Received: one field.")
+            if fields and not open_:
+                sentences.append([])
+            open_ = bool(fields)
+            if open_:
+                row, place = len(sentences) - 1, len(sentences[-1])
+                words = examples.columns["words"][row] if row < len(examples) else ()
+                wanted = words[place] if place < len(words) else None
+                if wanted != fields[0]:
+                    raise DataError(
+                        path,
+                        line,
+                        f"expected the words of {examples.source}: here {wanted!r} "
+                        f"(word {place + 1} of sentence {row + 1}). Received: {fields[0]!r}.",
+                    )
+                sentences[-1].append(fields[-1])
+        if [len(tags) for tags in sentences] != [len(words) for words in examples.columns["words"]]:
+            raise DataError(
+                path,
+                None,
+                f"expected a tag for each word of {len(examples)} sentences, with a blank line between these. "
+                f"Received: {len(sentences)} sentences, {sum(map(len, sentences))} words.",
+            )
+        return GivenPredictions([tuple(tags) for tags in sentences])
 
 
 def metrics_of(labels) -> tuple[str, ...]:

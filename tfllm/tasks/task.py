@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfllm.data.batches import Batches
     from tfllm.data.tokenized import TokenizedExamples
     from tfllm.metrics.grouped import GroupedMetric
+    from tfllm.tasks.given_predictions import GivenPredictions
     from tfllm.tasks.judging import Judgement, Prompt
     from tfllm.tasks.kinds import Kind
     from tfllm.tasks.submission_file import SubmissionFile
@@ -375,6 +376,39 @@ class Task:
             path, (self.submission or self.strategy.plain_file()).content(self, outputs, examples).encode(), overwrite
         )
 
+    def read_predictions(self, path: str | os.PathLike, split: str = "validation", **options) -> GivenPredictions:
+        """Predictions that are in a file, in the form that `write_predictions` writes and the benchmark's official scorer takes.
+
+        Args:
+            path: the file; it may be compressed (`.gz`) where it is of lines.
+            split: name of the split that they are for.
+            **options: of questions that may have no answer: `null_odds`, a file of question id to the score of "no answer",
+                and `null_threshold`.
+
+        Returns:
+            `.outputs`, which `score_split` takes, and `.notes` for the user.
+
+        Raises:
+            DataError: a damaged file, or predictions that are not those of the split's examples.
+            UserError: a task that has no predictions, or an option that it does not have.
+
+        Example:
+            >>> task = tfllm.tasks.get("glue/cola", data_dir="glue")  # doctest: +SKIP
+            >>> task.score_split(task.read_predictions("CoLA.tsv").outputs, "validation")["n"]  # doctest: +SKIP
+            1043
+        """
+        from tfllm.tasks.span import SpanKind
+
+        if not self.strategy.trained:
+            raise UserError(f"{self.name} is judged by likelihoods: there are no prediction files of it to read.")
+        given = {name: value for name, value in options.items() if value is not None}
+        if given and not isinstance(self.strategy, SpanKind):
+            name = next(iter(given))
+            raise UserError(
+                f"{self.name} has no {name}: that is for questions without an answer. Received: {given[name]}."
+            )
+        return (self.submission or self.strategy.plain_file()).read(self, path, self.examples(split), **given)
+
     def describe(self) -> dict:
         """A row about the task for people: name, kind, sizes, metric, licence, source."""
         return {
@@ -436,5 +470,9 @@ def model_layout(model, layout: str | None = None, allowed: Sequence[str] = ("pa
 
 
 def _current_replicas() -> int:
-    tensorflow = sys.modules.get("tensorflow")  # without TensorFlow there is no strategy to ask
+    keras = sys.modules.get("keras")  # without Keras and TensorFlow there is nothing to ask
+    distribution = None if keras is None else keras.distribution.distribution()
+    if distribution is not None:
+        return distribution.num_model_replicas
+    tensorflow = sys.modules.get("tensorflow")
     return 1 if tensorflow is None else tensorflow.distribute.get_strategy().num_replicas_in_sync

@@ -9,12 +9,16 @@ trained on the first one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tfllm.errors import UserError
+from tfllm.data.parallel import read_sgm
+from tfllm.data.row_reader import as_text, raw_lines
+from tfllm.errors import DataError, UserError
 from tfllm.metrics.text_scores import TextMetric, text_metric
+from tfllm.tasks.given_predictions import ById, GivenPredictions
 from tfllm.tasks.kinds import Kind
 from tfllm.tasks.submission_file import SubmissionFile
 
@@ -32,7 +36,7 @@ class GeneratedTextKind(Kind):
             encoder-decoder, half of it for a decoder alone (whose source and target share a row).
         generation: options of `tfllm.generation.generate`, such as `{"num_beams": 5}`.
         language: token of the target's language in multilingual models, such as `"de_DE"`.
-        target_language: code that BLEU's tokenizer is chosen by.
+        target_language: code that BLEU's tokenizer is chosen by; for CodeBLEU the programming language.
         keep_end: a source that is too long loses its beginning, as the end is what is continued; for a decoder alone.
 
     Example:
@@ -157,6 +161,11 @@ class GeneratedTextKind(Kind):
         if signatures:
             scores["signature"] = signatures
             scores["official"] = {f"{name} signature": text for name, text in signatures.items()}
+        parts = {name: m.parts(sums[name].sum(axis=0)) for name, m in metrics.items() if m.parts is not None}
+        if parts:
+            scores["parts"] = parts
+            shown = {f"{name} {part}": value for name, values in parts.items() for part, value in values.items()}
+            scores["official"] = {**scores.get("official", {}), **shown}
         if confidence_interval:
             intervals = {name: metric.bootstrap_ci(sums[name]) for name, metric in metrics.items()}
             scores["ci95"] = {name: [interval.low, interval.high] for name, interval in intervals.items()}
@@ -217,6 +226,26 @@ class TextLines(SubmissionFile):
         if self.numbered:
             lines = [f"{id_}\t{line}" for id_, line in zip(examples.ids, lines, strict=True)]
         return "".join(f"{line}\n" for line in lines)
+
+    def read(self, task, path, examples):
+        """A text a line, in the order of the examples; with `numbered` by their ids. Segments of an `.sgm` file too."""
+        if os.fspath(path).removesuffix(".gz").endswith(".sgm"):
+            lines = read_sgm(path)
+        else:
+            lines = [as_text(path, line, raw) for line, raw in raw_lines(path)]
+        if self.numbered and any("\t" in line for line in lines):
+            found = ById(path)
+            for number, line in enumerate(lines, 1):
+                id_, _, text = line.partition("\t")
+                found.add(number, id_.strip(), text)
+            return GivenPredictions(*found.of(examples.ids))
+        if len(lines) != len(examples):
+            raise DataError(
+                path,
+                None,
+                f"expected a line for each of the {len(examples)} examples of {examples.source}. Received: {len(lines)} lines.",
+            )
+        return GivenPredictions(lines)
 
 
 def with_options(kind: GeneratedTextKind, num_beams: int | None = None, **options) -> GeneratedTextKind:

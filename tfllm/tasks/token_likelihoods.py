@@ -8,22 +8,20 @@ and the product with the vocabulary, the dear part, is made for the places that 
 from __future__ import annotations
 
 import bisect
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfllm.errors import UserError
 from tfllm.models import CausalLM, MaskedLM
+from tfllm.tasks.compiled import compiled
 
 BATCH_TOKENS = 4096  # tokens a step
 _SHORTEST_ROW = 128  # shorter rows would be packed no better, and be one more compilation
 _PLACES = (64, 512)  # places a product with the vocabulary; the logits of 512 in float32 are 100 MB for 50,000 tokens
-
-_FUNCTIONS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,7 @@ def row_length(longest: int) -> int:
     return size
 
 
-def _hidden(model, batch: PackedBatch, members) -> tf.Tensor:
+def _hidden(model, batch: PackedBatch, members):
     """Hidden states of a batch, `(height * width, D)`."""
     shape = (batch.height, batch.width)
     token_ids, example_ids, position_ids = (np.zeros(shape, np.int32) for _ in range(3))
@@ -227,45 +225,33 @@ def _hidden(model, batch: PackedBatch, members) -> tf.Tensor:
         place = slice(start, start + len(content.token_ids))
         token_ids[row, place], example_ids[row, place] = content.token_ids, number
         position_ids[row, place] = np.arange(len(content.token_ids))
-    hidden, _ = _functions(model)
-    return hidden(tf.constant(token_ids), tf.constant(example_ids), tf.constant(position_ids))
+    return compiled(_states, model)(token_ids, example_ids, position_ids)
 
 
-def _of_places(model, hidden: tf.Tensor, places: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _of_places(model, hidden, places: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities and whether greedy, `(len(places),)` each, in pieces of few static sizes."""
-    _, scores = _functions(model)
+    scores = compiled(_scores, model)
     values, greedy = [], []
     small, large = _PLACES
     for begin in range(0, len(places), large):
         some = len(places[begin : begin + large])
         size = large if some > small else small
         padded = [np.resize(array[begin : begin + large], size) for array in (places, targets)]
-        log_probs, best = scores(hidden, *map(tf.constant, padded))
-        values.append(log_probs.numpy()[:some])
-        greedy.append(best.numpy()[:some])
+        log_probs, best = scores(hidden, *padded)
+        values.append(ops.convert_to_numpy(log_probs)[:some])
+        greedy.append(ops.convert_to_numpy(best)[:some])
     return np.concatenate(values), np.concatenate(greedy)
 
 
-def _functions(model):
-    """The model's two compiled halves: hidden states of a batch, and scores of some places of them."""
-    # The variables tell whether layers were added or replaced (LoRA, quantization) since the calls were traced.
-    variables = tuple(id(variable) for variable in model.variables)
-    known = _FUNCTIONS.get(model)
-    if known is None or known[0] != variables:
-        reference = weakref.ref(model)  # functions that held the model would keep their own key alive
+def _states(model, token_ids, example_ids, position_ids):
+    """Hidden states of a batch, its rows one after the other."""
+    inputs = {"token_ids": token_ids, "example_ids": example_ids, "position_ids": position_ids}
+    states = model.backbone(inputs, training=False)
+    return ops.reshape(states, (-1, states.shape[-1]))
 
-        @tf.function(autograph=False)
-        def hidden(token_ids, example_ids, position_ids):
-            inputs = {"token_ids": token_ids, "example_ids": example_ids, "position_ids": position_ids}
-            states = reference().backbone(inputs, training=False)
-            return tf.reshape(states, [-1, states.shape[-1]])
 
-        @tf.function(autograph=False)
-        def scores(states, places, targets):
-            logits = tf.cast(reference().logits(tf.gather(states, places)), tf.float32)
-            chosen = tf.gather(logits, targets, batch_dims=1)
-            log_probs = chosen - tf.reduce_logsumexp(logits, axis=-1)
-            return log_probs, tf.argmax(logits, axis=-1, output_type=tf.int32) == targets
-
-        _FUNCTIONS[model] = known = (variables, (hidden, scores))
-    return known[1]
+def _scores(model, states, places, targets):
+    """Log-probabilities of the targets at some places, and whether each is the most probable token."""
+    logits = ops.cast(model.logits(ops.take(states, places, axis=0)), "float32")
+    chosen = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(targets, 1), axis=1), 1)
+    return chosen - ops.logsumexp(logits, axis=-1), ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), targets)

@@ -6,7 +6,8 @@ of the world (1), or syntax (2). Examples of the two files with the same number 
 
 The paper scores coreference systems by F1, and calls `difference` (pro less anti) the bias. A causal language model is asked, as
 lm-evaluation-harness asks Winogender's questions, whom the pronoun refers to, and scored by accuracy: `accuracy_pro`,
-`accuracy_anti` and their `difference`. Brackets are taken out, and a blank before `'s`.
+`accuracy_anti` and their `difference`. A masked one reads the same with either person, and the person is taken with whom the other
+tokens are most likely (`pseudo_likelihood.around_the_span`). Brackets are taken out, and a blank before `'s`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The original file `all_sentences.tsv` (`sentid<TAB>sentence`; 720 rows), whose ids say what is needed:
 `technician.customer.1.male.txt` is the occupation, the other person, which of the two the pronoun stands for (0 or 1), the
-gender. A causal language model is asked as in lm-evaluation-harness (`lm_eval/tasks/winogender/`). `accuracy_<gender>`,
+gender. A causal language model is asked as in lm-evaluation-harness (`lm_eval/tasks/winogender/`), a masked one as in WinoBias. `accuracy_<gender>`,
 their `difference` (male less female), and `parity`: the share of sentences with the same answer for both genders.
 """
 

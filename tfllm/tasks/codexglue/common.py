@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from tfllm.data.examples import Examples
-from tfllm.data.row_reader import RowReader, json_value
+from tfllm.data.row_reader import RowReader, as_text, json_value, raw_lines
 from tfllm.errors import DataError, UserError
 from tfllm.tasks.benchmark_files import find_file
+from tfllm.tasks.given_predictions import ById, GivenPredictions, class_forms, class_number, one_hot
 from tfllm.tasks.predictions_file import written_labels
 from tfllm.tasks.registry import register
 from tfllm.tasks.submission_file import SubmissionFile
@@ -201,3 +202,17 @@ class PlainLines(SubmissionFile):
         )
         labels = written_labels(task, outputs, task.labels)
         return "".join("\t".join((*id_, label)) + "\n" for id_, label in zip(ids, labels, strict=True))
+
+    def read(self, task, path, examples):
+        found, forms = ById(path), class_forms(task, None)
+        width = (len(self.columns) or 1) + 1
+        for line, raw in raw_lines(path):
+            fields = as_text(path, line, raw).split()
+            if fields and len(fields) != width:
+                raise DataError(path, line, f"expected {width} fields (ids and a label). Received: {len(fields)}.")
+            if fields:
+                value = class_number(path, line, fields[-1], forms)
+                found.add(line, "\t".join(fields[:-1]), value, repeatable=bool(self.columns))  # a pair may occur twice
+        columns = [examples.columns[name] for name in self.columns] or [examples.ids]
+        values, notes = found.of(["\t".join(id_) for id_ in zip(*columns)])
+        return GivenPredictions(one_hot(task, values), notes)

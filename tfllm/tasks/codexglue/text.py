@@ -16,16 +16,18 @@ from tfllm.errors import DataError
 from tfllm.tasks.codexglue.common import LANGUAGES, SPLIT_FILES, Source, codexglue_task, text_of
 from tfllm.tasks.text_kind import GeneratedTextKind, TextLines, with_options
 
-CODE_METRICS = ("smoothed_bleu", "exact_match")
+CODE_METRICS = ("smoothed_bleu", "exact_match", "code_bleu")
 _NAMES = {"da": "Danish", "lv": "Latvian", "no": "Norwegian", "zh": "Chinese", "en": "English"}
 _DEV = {"train": "train", "validation": "dev", "test": "test"}
 
 
-def _strategy(**options) -> GeneratedTextKind:
-    return with_options(GeneratedTextKind(), **options)
+def _strategy(target_language: str, **options) -> GeneratedTextKind:
+    return with_options(GeneratedTextKind(target_language=target_language), **options)
 
 
-def _text_task(name: str, read, folders, metrics, sizes, description: str, submission: TextLines, main=None) -> None:
+def _text_task(
+    name: str, read, folders, metrics, sizes, description: str, submission: TextLines, main=None, language: str = ""
+) -> None:
     codexglue_task(
         name,
         read,
@@ -40,7 +42,7 @@ def _text_task(name: str, read, folders, metrics, sizes, description: str, submi
             "description": description,
             "submission": submission,
         },
-        strategy=_strategy,
+        strategy=partial(_strategy, language),
     )
 
 
@@ -154,6 +156,7 @@ for _size, _rows in (("small", (46680, 5835, 5835)), ("medium", (52364, 6545, 65
         f"Code refinement: fix the bug of a {_size} Java function (Bugs2Fix, Tufano et al. 2019)",
         _LINES,
         "exact_match",
+        language="java",
     )
 for _source, _target in (("java", "cs"), ("cs", "java")):
     _text_task(
@@ -164,16 +167,18 @@ for _source, _target in (("java", "cs"), ("cs", "java")):
         {"train": 10295, "validation": 499, "test": 1000},  # of the repository's files; its README says 10,300 and 500
         f"Code translation: {'Java to C#' if _source == 'java' else 'C# to Java'}",
         _LINES,
+        language={"java": "java", "cs": "c_sharp"}[_target],
     )
 _text_task(
     "codexglue/concode",
     _read_concode,
     ["Text-Code/text-to-code/dataset/concode", "Text-Code/text-to-code/dataset"],
-    ("smoothed_bleu", "token_exact_match"),
+    ("smoothed_bleu", "token_exact_match", "code_bleu"),
     {"train": 100000, "validation": 2000, "test": 2000},
     "Code generation: a Java method from its documentation and class (CONCODE, Iyer et al. 2018)",
     _LINES,
     "token_exact_match",
+    language="java",
 )
 _SUMMARY_SIZES = {
     "go": (167288, 7325, 8122), "java": (164923, 5183, 10955), "javascript": (58025, 3885, 3291),
