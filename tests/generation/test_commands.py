@@ -94,3 +94,41 @@ def test_wrong_flags_are_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert message in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_lists_in_json_keep_commas_spaces_and_line_ends():
+    from tfllm.commands import flags
+    from tfllm.commands.generate import Config
+    from tfllm.errors import UserError
+
+    def parsed(*arguments: str) -> Config:
+        return flags.parse(Config, list(arguments), program="tfllm generate", summary="")
+
+    assert parsed('--stop=["\\n", " 7, 8"]').stop == ("\n", " 7, 8")
+    assert parsed("--stop=ab, c", '--bad_words="x, y",[UNK]').stop == ("ab", "c")
+    assert parsed('--bad_words="x, y",[UNK]').bad_words == ("x, y", "[UNK]")
+    assert parsed("--bad_words=[UNK],[PAD]").bad_words == ("[UNK]", "[PAD]")
+    assert parsed("--stop=").stop == parsed().stop == ()
+    for wrong in ("\n", "a,,b", " ", '["a", "b', '"a', "a\nb"):
+        with pytest.raises(UserError, match="or a JSON list of texts"):
+            parsed(f"--stop={wrong}")
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_typed_bytes_that_are_no_text_are_one_clear_error(command, directory, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\n\xff\n"), encoding="utf-8"))
+    assert main([command, f"--model={directory}", "--max_new_tokens=2"]) == 2
+    captured = capsys.readouterr()
+    assert (
+        captured.err.count("error:") == 1 and "standard input must be UTF-8 text. Received: byte 0xff" in captured.err
+    )
+
+
+def test_an_output_that_cannot_be_written_is_an_error_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tfllm.commands.text_input.load_model", lambda path: pytest.fail("the model was loaded"))
+    (tmp_path / "there.txt").write_text("kept")
+    arguments = ["generate", "--model=M", "--prompt=x"]
+    assert main([*arguments, f"--output={tmp_path}/there.txt"]) == 2
+    assert main([*arguments, f"--output={tmp_path}/none/out.txt"]) == 2
+    errors = capsys.readouterr().err
+    assert "is there already" in errors and "There is no directory" in errors

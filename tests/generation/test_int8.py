@@ -20,11 +20,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_kernels_too(monkeypatch):
-    monkeypatch.setattr(int8, "LEAST_WEIGHTS", 0)
-
-
 def make_model(kind: str):
     from tfllm.models import CausalLM, Seq2SeqLM
 
@@ -37,13 +32,15 @@ def dequantised(kernel: np.ndarray) -> np.ndarray:
     return np.round(kernel / np.where(scale > 0, scale, 1)) * scale
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("rows", [1, 2, 9])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_product_is_that_of_the_rounded_kernel(rows, compiled):
+@pytest.mark.parametrize("longest", [69, 4095], ids=["blocks", "whole"])
+def test_a_product_is_that_of_the_rounded_kernel(rows, compiled, longest, monkeypatch):
+    monkeypatch.setattr(int8, "_LONGEST_ROW", longest)
     random = np.random.default_rng(0)
     floats, x = random.normal(size=(70, 33)).astype("float32"), random.normal(size=(1, rows, 70)).astype("float32")
     floats[:, 5] = 0.0
-    kernel = Int8Kernel.of(tf.constant(floats))
+    kernel = Int8Kernel.of(tf.constant(floats.T))
     product = tf.function(lambda x: kernel.product(x, compiled=compiled), jit_compile=compiled)
     np.testing.assert_allclose(product(tf.constant(x)), x @ dequantised(floats), atol=1e-4)
     assert np.abs(dequantised(floats) - floats).max() <= np.abs(floats).max() / 254 * 1.001
@@ -92,7 +89,7 @@ def test_they_are_made_again_when_the_weights_change():
     other.set_weights([np.asarray(w) * 0.5 + 0.01 for w in model.get_weights()])
     generator = Generator(model, weights="int8")
     generator([5, 6], max_new_tokens=8)
-    assert not generator.loops.int8.refresh()
+    assert not generator.loops.weights.refresh()
     traces = generator.loops.traces
     model.set_weights(other.get_weights())
     again = generator([5, 6], max_new_tokens=8)

@@ -66,3 +66,25 @@ def test_what_cannot_be_scored_is_one_clear_error(byte_lm, seq2seq_lm):
         score(seq2seq_lm, ["x"])
     with pytest.raises(UserError, match="Received: one string"):
         score(byte_lm, "x")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (None, "texts must be a string, token ids, or a list"),
+        ([5, 6], "a list of texts. Received: the token ids of one"),
+        ([[5, 31]], r"texts\[0\]: token ids must be from 0 to 30. Received: 31"),
+        ([[5, -1]], r"texts\[0\]: token ids must be from 0 to 30. Received: -1"),
+    ],
+    ids=str,
+)
+def test_texts_of_the_wrong_kind_are_one_clear_error(causal_lm, texts, message):
+    with pytest.raises(UserError, match=message):
+        score(causal_lm, texts)
+
+
+def test_texts_may_come_from_a_generator(causal_lm):
+    texts = [[5, 6], [7, 8, 9]]
+    assert score(causal_lm, iter(texts)) == score(causal_lm, texts)
+    with pytest.raises(UserError, match="batch_tokens must be at least 1"):
+        score(causal_lm, texts, batch_tokens=0)

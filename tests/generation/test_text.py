@@ -106,3 +106,13 @@ def test_bad_words_are_not_said(byte_lm):
         assert word not in generate(byte_lm, "ab", max_new_tokens=12, bad_words=[word]).text
     with_script = Generator(byte_lm, processors=[Script((ord("c"), ord("a"), ord("t"), 256))])
     assert with_script("x").text == "cat"
+
+
+def test_a_special_token_is_a_stop_string(byte_lm):
+    """As a chat model's `<|im_end|>` is, where the end token is another."""
+    text = IncrementalText(byte_lm.tokenizer, ["zz", "<bos>"])
+    assert text.add([*b"ab<bos", 257, *b"cd"]) == "ab<bos"
+    assert (text.stopped, text.text, text.token_ids) == ("<bos>", "ab<bos", [*b"ab<bos", 257])
+    script = Generator(byte_lm, processors=[Script((*b"Hi ", 257, *b"more"))])
+    assert script("x", stop="<bos>", max_new_tokens=8).text == "Hi "
+    assert "".join(script.stream("x", stop="<bos>", max_new_tokens=8)) == "Hi "

@@ -23,7 +23,7 @@ class Config(Options):
 
 def run(config: Config) -> None:
     """Reads what you say from standard input, a message a line, and streams the answers."""
-    from tfllm.commands.text_input import load_model
+    from tfllm.commands.text_input import load_model, typed_lines
     from tfllm.generation import Generator, chat_template
 
     model = load_model(config.model)
@@ -32,7 +32,7 @@ def run(config: Config) -> None:
     messages = [] if config.system is None else [{"role": "system", "content": config.system}]
     print("A message a line. /reset forgets the conversation; end with Ctrl-D.", file=sys.stderr)
     print("> ", end="", file=sys.stderr, flush=True)
-    for turn, line in enumerate(sys.stdin):
+    for turn, line in enumerate(typed_lines()):
         line = line.strip()
         if line == "/reset":
             messages = messages[:1] if config.system is not None else []

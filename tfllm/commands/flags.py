@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 import textwrap
@@ -26,6 +27,30 @@ class _OptionalInteger(flags.IntegerParser):
 
     def parse(self, argument):
         return None if argument is None or str(argument).lower() == "none" else super().parse(argument)
+
+
+class _List(flags.ListParser):
+    """Texts separated by commas; or a JSON list of them, which keeps commas, spaces and line ends."""
+
+    def parse(self, argument):
+        if not isinstance(argument, str) or not argument:
+            return super().parse(argument)
+        if argument.lstrip().startswith("["):
+            try:
+                found = json.loads(argument)
+            except json.JSONDecodeError:
+                found = None  # a text such as [UNK]
+            if isinstance(found, list) and all(isinstance(text, str) for text in found):
+                return found
+        try:
+            found = super().parse(argument)
+        except (ValueError, IndexError):  # a line end, or a quote that is not closed
+            found = [""]
+        if not found or "" in found or argument.lstrip().startswith('["'):
+            raise ValueError(
+                'expected texts separated by commas, or a JSON list of texts, which keeps commas, spaces and line ends: ["\\n", "a, b"]'
+            )
+        return found
 
 
 def parse(config_class: type, argv: list[str], *, program: str, summary: str):
@@ -71,7 +96,9 @@ def flag_values(config_class: type) -> flags.FlagValues:
         elif kind is bool:
             flags.DEFINE_bool(name, default, help, flag_values=values)
         elif kind is tuple:
-            flags.DEFINE_list(name, ",".join(default), help, flag_values=values)
+            flags.DEFINE(
+                _List(), name, list(default), help, flag_values=values, serializer=flags.CsvListSerializer(",")
+            )
         elif kind is str:
             flags.DEFINE_string(name, default, help, flag_values=values)
         elif optional:
@@ -91,6 +118,7 @@ def help_text(config_class: type, *, program: str, summary: str) -> str:
         shown = "" if default in (None, "") else str(default).lower() if isinstance(default, bool) else str(default)
         choices = field.metadata["choices"]
         help = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "")
+        help += " (A list: separated by commas, or in JSON.)" if isinstance(field.default, tuple) else ""
         lines.append(f"  --{field.name}" + (f"={shown}" if shown else ""))
         lines += textwrap.wrap(help, width=100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)

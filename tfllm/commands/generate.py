@@ -76,8 +76,10 @@ def run(config: Config) -> None:
     """Writes what the model says."""
     from tfllm.commands.text_input import load_model, read_texts
     from tfllm.generation import Generator
-    from tfllm.tasks.predictions_file import write_new
+    from tfllm.tasks.predictions_file import check_new, write_new
 
+    if config.output:
+        check_new(config.output, config.overwrite)
     texts = read_texts(config.input, config.column) if config.input else [config.prompt]
     draft_model = None if config.draft_model is None else load_model(config.draft_model)
     generator = Generator(load_model(config.model), draft_model=draft_model, weights=config.weights)
@@ -111,8 +113,10 @@ def _stream(generator, text: str, config: Config) -> None:
 
 
 def _interactive(generator, config: Config) -> None:
+    from tfllm.commands.text_input import typed_lines
+
     print("A prompt a line; end with Ctrl-D.", file=sys.stderr)
-    for line in sys.stdin:
+    for line in typed_lines():
         _stream(generator, line.rstrip("\n"), config)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 
 from tfllm.data.lines import decoded_lines
 from tfllm.errors import DataError, UserError
@@ -36,6 +38,21 @@ def _column(path: str, number: int, line: str, column: str) -> str:
     if not isinstance(value, dict) or not isinstance(value.get(column), str):
         raise DataError(path, number, f"expected an object with the string {column!r}. Received: {line[:60]!r}.")
     return value[column]
+
+
+def typed_lines() -> Iterator[str]:
+    """The lines of standard input, as they come.
+
+    Raises:
+        UserError: one is not UTF-8.
+    """
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"standard input must be UTF-8 text. Received: byte 0x{error.object[error.start]:02x}. "
+            "Convert it, for example: iconv -f latin1 -t utf-8."
+        ) from None
 
 
 def load_model(path: str):

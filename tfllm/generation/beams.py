@@ -15,7 +15,7 @@ of `loop`, B x K rows (the K beams of a search one after another), with
 | `best_scores` | (B, K) | their scores: log-probabilities summed, divided by length ** length_penalty |
 | `best_lengths` | (B, K) | their tokens, the end token included |
 | `best_log_probs` | (B, K, N) | log-probability of each of their tokens |
-| `best_ended` | (B, K) | whether there is a finished text at all |
+| `best_ended` | (B, K) | whether there is a finished text at all; there may be fewer than K that nothing forbids |
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def advance_beams(
         cache = {**cache, "blocks": [tf.gather(block, rows_of) for block in cache["blocks"]]}
 
         # Texts that are finished: only the K best candidates may become one.
-        just_ended = tf.logical_and(ended, tf.range(keep) < beams)
+        just_ended = tf.logical_and(ended, tf.logical_and(tf.range(keep) < beams, totals > _LOW / 2))
         length = tf.cast(step + 1, tf.float32)
         candidates = totals / length**rules.length_penalty
         candidates += tf.cast(tf.logical_not(state["open"]), tf.float32)[:, None] * _LOW

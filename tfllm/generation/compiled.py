@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from tfllm.errors import UserError
 from tfllm.generation import beams, slots
+from tfllm.generation.float_weights import FloatWeights
 from tfllm.generation.int8 import Int8Weights
 from tfllm.generation.methods import PLAIN, Method
 from tfllm.generation.processors import Processor, numbers, structure, with_numbers
@@ -33,10 +33,13 @@ class CompiledLoops:
         self.steps = make_steps(model)
         self.jit_compile = jit_compile
         self.traces = 0
-        if weights not in ("float", "int8"):
+        kinds = {"float": FloatWeights, "int8": Int8Weights}
+        if weights not in kinds:
             raise UserError(f'weights must be "float" or "int8". Received: weights={weights!r}.')
-        self.int8 = Int8Weights(model, compiled=jit_compile) if weights == "int8" else None
+        self._kind = kinds[weights]
+        self.weights = self._kind(model, compiled=jit_compile)
         self._functions: dict[tuple, Callable] = {}
+        self._variables: dict[keras.Model, list[keras.Variable]] = {model: model.weights}
 
     def start(self, batch: dict[str, np.ndarray], new_tokens: int, method: Method = PLAIN) -> dict:
         """See `Method.start`. `new_tokens` are the text's alone."""
@@ -90,17 +93,27 @@ class CompiledLoops:
         """See `slots.move_left`."""
         return self._call(("move_left",), slots.move_left, state, tf.constant(by))
 
-    def refresh(self) -> None:
-        """Takes the model's present weights. (Those in float are read at every call anyway.)"""
-        if self.int8 is not None:
-            self.int8.refresh()
+    def refresh(self, draft_model: keras.Model | None = None) -> None:
+        """Takes the models' present weights. (The values of those in float are read at every call anyway.)
+
+        A model that has other variables than the last time (a low-rank update, quantized or merged kernels) is compiled anew.
+        """
+        model = self.steps.model
+        for each in (model,) if draft_model is None else (model, draft_model):
+            present = each.weights
+            known = self._variables.setdefault(each, present)
+            if len(known) != len(present) or any(one is not other for one, other in zip(known, present)):
+                self._variables[each] = present
+                self._functions.clear()
+                self.weights = self._kind(model, compiled=self.jit_compile)
+        self.weights.refresh()
 
     def _call(self, key: tuple, body: Callable, *arguments):
         """Calls `body`, compiled for `key` and the arguments' shapes."""
         key = (*key, *(tuple(tensor.shape) for tensor in tf.nest.flatten(arguments)))
         if key not in self._functions:
             function = tf.function(body, jit_compile=self.jit_compile, autograph=False)
-            with contextlib.nullcontext() if self.int8 is None else self.int8.in_use():
+            with self.weights.in_use():
                 self._functions[key] = function.get_concrete_function(*arguments)
             self.traces += 1
         return self._functions[key](*arguments)

@@ -50,6 +50,18 @@ class BadWords:
 
 
 @dataclasses.dataclass(frozen=True)
+class SuppressAt:
+    """Forbids tokens at one place of the generated ones."""
+
+    tokens: tuple[int, ...]
+    place: int
+
+    def __call__(self, logits, view: View):
+        here = tf.logical_and((view.new == self.place)[:, None], _members(self.tokens, logits.shape[-1]))
+        return tf.where(here, FORBIDDEN, logits)
+
+
+@dataclasses.dataclass(frozen=True)
 class ForcedFirst:
     """The first generated token is `token` (the target language of multilingual translation models)."""
 

@@ -11,7 +11,7 @@ from tfllm.generation.grammars import make_grammar
 from tfllm.generation.methods import PLAIN, Method
 from tfllm.generation.options import GenerationOptions
 from tfllm.generation.prompts import Prompt
-from tfllm.generation.results import Generation
+from tfllm.generation.results import Generation, check_possible
 
 if TYPE_CHECKING:
     from tfllm.generation.generator import Generator
@@ -65,6 +65,7 @@ def generate_rows(
         token_ids, real, lengths, finished, log_probs = (
             state[key].numpy() for key in ("token_ids", "real", "lengths", "finished", "log_probs")
         )
+        check_possible(log_probs)
         for row, i in enumerate(owners):
             if i is None:
                 continue

@@ -90,7 +90,7 @@ class Contrastive(Method):
             chosen = tf.where(finished, 0, tf.gather(candidates, best, batch_dims=1))
             taken = tf.range(rows) * copies + best
             next_logits = steps.model.logits(tf.gather(hidden, taken))[:, 0]
-            state = loop.add_token(state, chosen, logits, eos_ids, width)
+            state = loop.add_token(state, chosen, logits, scores, eos_ids, width)
             cache["blocks"] = tf.nest.map_structure(lambda x: _copied(x, taken, at, copies), cache["blocks"])
             unit = tf.gather(units, best, batch_dims=1)[:, None]
             return (

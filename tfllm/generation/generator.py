@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -23,7 +22,7 @@ from tfllm.generation.options import GenerationOptions, make_options
 from tfllm.generation.plan import make_processors, with_language
 from tfllm.generation.processors import Processor
 from tfllm.generation.prompts import Prompt
-from tfllm.generation.results import Generation
+from tfllm.generation.results import Generation, check_possible
 from tfllm.generation.special_ids import special_ids
 from tfllm.text import Tokenizer
 
@@ -43,7 +42,7 @@ class Generator:
             weights have changed. With XLA and one row at a time about 1.2 times as fast on a CPU (GPT-2's size).
 
     Raises:
-        UserError: the model does not generate text.
+        UserError: the model does not generate text, or Keras runs on another backend than TensorFlow.
 
     Example:
         >>> generator = Generator(tfllm.load("path/to/gpt2"))                              # doctest: +SKIP
@@ -62,6 +61,11 @@ class Generator:
         jit_compile: bool = True,
         weights: str = "float",
     ):
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                "Text is generated on the TensorFlow backend: save the model (tfllm.save), and load it in a process without "
+                f"KERAS_BACKEND={keras.backend.backend()}. Received: Keras on {keras.backend.backend()}."
+            )
         self.loops = CompiledLoops(model, jit_compile=jit_compile, weights=weights)
         self.model = model
         self._tokenizer = tokenizer
@@ -100,12 +104,11 @@ class Generator:
         Raises:
             UserError: an option or a prompt is wrong.
         """
-        one = isinstance(texts, str) or _is_ids(texts)
-        texts = [texts] if one else list(texts)
-        self.loops.refresh()
+        texts, one = prompts.prompt_list(texts, "prompts")
         chosen = make_options(options if limits is None else prompts.with_longest(options, limits, len(texts)))
         draft_model = draft_model or self.draft_model
         method, encoded = plan(self, texts, chosen, negative_prompt=negative_prompt, draft_model=draft_model)
+        self.loops.refresh(draft_model)
         encoded = encoded if limits is None else [prompt.limited(limit) for prompt, limit in zip(encoded, limits)]
         seeds = _checked_seeds(seeds, len(texts), chosen)
         draws = chosen.num_results if chosen.sampled else 1
@@ -137,7 +140,6 @@ class Generator:
             negative_prompt, draft_model: see `__call__`.
             **options: see `GenerationOptions`; no beam search.
         """
-        self.loops.refresh()
         chosen = make_options({**options, "chunk": chunk})
         if chosen.num_beams > 1 or chosen.num_results > 1:
             raise UserError(
@@ -147,6 +149,7 @@ class Generator:
         draft_model = draft_model or self.draft_model
         method, (prompt,) = plan(self, [text], chosen, negative_prompt=negative_prompt, draft_model=draft_model)
         self._needs_tokenizer("a stream")
+        self.loops.refresh(draft_model)
         for pieces, _ in self._run([(prompt, chosen.seed)], chosen, method, stream=True):
             if pieces[0]:
                 yield pieces[0]
@@ -225,7 +228,10 @@ class Generator:
         while True:
             advance = functools.partial(self.loops.advance, processors, self.special.eos, method=method)
             state = advance(state, chunk) if matching is None else matching.advance(advance, state, width)
-            token_ids, lengths, finished = (state[key].numpy() for key in ("token_ids", "lengths", "finished"))
+            token_ids, lengths, finished, log_probs = (
+                state[key].numpy() for key in ("token_ids", "lengths", "finished", "log_probs")
+            )
+            check_possible(log_probs)
             pieces = [""] * len(rows)
             for i, text in enumerate(texts):
                 if text is not None and text.stopped is None:
@@ -238,7 +244,6 @@ class Generator:
                 break
             state["finished"] = tf.constant(finished)
             yield pieces, []
-        log_probs = state["log_probs"].numpy()
         yield (
             pieces,
             [
@@ -261,13 +266,19 @@ class Generator:
         )
         state, processors, _ = self._start(rows, options, PLAIN)
         state = self.loops.search(processors, self.special.eos, rules, state, options.max_new_tokens)
-        ids, lengths, log_probs, scores = (
-            state[f"best_{key}"].numpy() for key in ("ids", "lengths", "log_probs", "scores")
+        ids, lengths, log_probs, scores, ended = (
+            state[f"best_{key}"].numpy() for key in ("ids", "lengths", "log_probs", "scores", "ended")
         )
+        ended &= np.isfinite(scores)
         results = []
         for i, (prompt, _) in enumerate(rows):
             found = []
-            for k in range(options.num_results):
+            if not ended[i].any():
+                raise UserError(
+                    "beam search found no text with a finite score: the options together forbid every token, length_penalty is out of "
+                    f"proportion, or the model computes NaN. Received: length_penalty={options.length_penalty}."
+                )
+            for k in np.flatnonzero(ended[i])[: options.num_results]:
                 length = lengths[i, k]
                 text = self._text(prompt, options)
                 if text is not None:
@@ -290,7 +301,9 @@ class Generator:
             raise UserError(f"{grammar.name} goes with one token at a time, not with drafts. Received: a draft.")
         tokenizer = self._needs_tokenizer(grammar.name)
         special = with_language(self.special, options.language, self.tokenizer)
-        matching = Matching(grammar, tokenizer, self.model.config.vocab_size, self.special.eos)
+        matching = Matching(
+            grammar, tokenizer, self.model.config.vocab_size, self.special.eos, least=options.min_new_tokens
+        )
         for prompt, _ in rows:
             matching.add_row(prompt.limit, _context(prompt), skip=int(special.forced_first is not None))
         return matching
@@ -321,7 +334,7 @@ class Generator:
             finish_reason=reason,
             prompt_tokens=len(prompt.source_ids or prompt.token_ids),
             truncated_tokens=prompt.truncated,
-            score=score if score is None or math.isfinite(score) else None,
+            score=score,
         )
 
 
@@ -363,17 +376,13 @@ def _context(prompt: Prompt) -> tuple[int, ...]:
     return () if prompt.source_ids else prompt.token_ids[-_CONTEXT_TOKENS:]
 
 
-def _is_ids(texts) -> bool:
-    return len(texts) > 0 and not isinstance(texts, str) and all(isinstance(i, (int, np.integer)) for i in texts)
-
-
 def _checked_seeds(seeds, count: int, options: GenerationOptions) -> list[int]:
     if seeds is None:
         return [(options.seed + i) % 2**31 for i in range(count)]
-    seeds = [int(seed) for seed in seeds]
-    if len(seeds) != count or not all(0 <= seed < 2**31 for seed in seeds):
-        raise UserError(f"seeds must be one whole number from 0 to 2**31 - 1 a prompt: {count}. Received: {seeds}.")
-    return seeds
+    numbers = prompts.whole_numbers(seeds)
+    if numbers is None or len(numbers) != count or not all(0 <= seed < 2**31 for seed in numbers):
+        raise UserError(f"seeds must be one whole number from 0 to 2**31 - 1 a prompt: {count}. Received: {seeds!r}.")
+    return numbers
 
 
 def _with_others(first: Generation, others: Sequence[Generation]) -> Generation:

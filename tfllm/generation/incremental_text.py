@@ -17,7 +17,7 @@ class IncrementalText:
 
     Args:
         tokenizer: a `Tokenizer`.
-        stop: strings that end the text.
+        stop: strings that end the text. One that is a special token, which a text does not show, ends it where that token comes.
         context: tokens before the text, such as the prompt's last ones. Some tokenizers write the first token of a text differently
             (SentencePiece leaves out its space).
 
@@ -34,6 +34,7 @@ class IncrementalText:
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), context: Sequence[int] = ()):
         self.tokenizer, self.stop = tokenizer, tuple(stop)
+        self._stop_ids = {i: stop for stop in self.stop if (i := _unseen(tokenizer, stop)) is not None}
         self.token_ids: list[int] = []
         self.text = ""
         self.stopped: str | None = None
@@ -57,6 +58,7 @@ class IncrementalText:
 
     def _add_one(self, token: int) -> None:
         self.token_ids.append(token)
+        self.stopped = self._stop_ids.get(token)
         self._window.append(token)
         before = self._decode(self._start, self._settled)
         now = self._decode(self._start, len(self._window))
@@ -64,7 +66,8 @@ class IncrementalText:
         if not now.endswith(_HALF):
             self._done = self.text
             self._start, self._settled = self._settled, len(self._window)
-        self._find_stop()
+        if self.stopped is None:
+            self._find_stop()
 
     def _decode(self, start: int, end: int) -> str:
         return self.tokenizer.decode(self._window[start:end]) if end > start else ""
@@ -86,3 +89,9 @@ class IncrementalText:
         piece = self.text[self._given : end]
         self._given = max(self._given, end)
         return piece
+
+
+def _unseen(tokenizer: Tokenizer, text: str) -> int | None:
+    """The id of the token that a text is, if decoding leaves it out."""
+    token = tokenizer.token_to_id(text)
+    return token if token is not None and not tokenizer.decode([token]) else None

@@ -10,7 +10,7 @@ The state is a dictionary of tensors, B rows of S places of which the first `wid
 | `limits` | (B,) | tokens that the row may generate |
 | `lengths` | (B,) | tokens that it has generated, the end token included |
 | `finished` | (B,) | whether it has ended |
-| `log_probs` | (B, N) | log-probability of each generated token under the model, before any processor |
+| `log_probs` | (B, N) | log-probability of each generated token under the model, before any processor; -inf: none was possible |
 | `seeds` | (B,) | each row's random seed |
 | `step` | () | tokens generated so far by rows that have not ended |
 | `cache` | | keys and values; the row's last token is not in it yet |
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfllm.generation.processors import Processor, apply
+from tfllm.generation.processors import FORBIDDEN, Processor, apply
 from tfllm.generation.steps import CausalSteps
 from tfllm.generation.view import View
 
@@ -82,24 +82,27 @@ def advance(
         logits, cache = last_logits(steps, state, width)
         scores = apply(processors, logits, view_of(state, width))
         chosen = tf.where(state["finished"], 0, tf.argmax(scores, axis=-1, output_type=tf.int32))
-        state = {**add_token(state, chosen, logits, eos_ids, width), "cache": cache}
+        state = {**add_token(state, chosen, logits, scores, eos_ids, width), "cache": cache}
         return (state,)
 
     return tf.while_loop(goes_on, one_token, (state,))[0]
 
 
-def add_token(state: dict, chosen: tf.Tensor, logits: tf.Tensor, eos_ids: tuple[int, ...], width: int) -> dict:
+def add_token(
+    state: dict, chosen: tf.Tensor, logits: tf.Tensor, scores: tf.Tensor, eos_ids: tuple[int, ...], width: int
+) -> dict:
     """The state with one more token in every row that has not ended; the cache is as it was.
 
     Args:
         state: see the module's text.
         chosen: `(B,)` int32.
         logits: `(B, V)`, what it was chosen from, before any processor.
+        scores: `(B, V)`, the same after all processors.
         eos_ids: tokens that end a text.
         width: places of the prompt.
     """
     step, finished = state["step"], state["finished"]
-    log_prob = tf.gather(logits, chosen, batch_dims=1) - tf.reduce_logsumexp(logits, axis=-1)
+    log_prob = chosen_log_prob(logits, scores, chosen)
     alive = tf.logical_not(finished)
     lengths = state["lengths"] + tf.cast(alive, tf.int32)
     ended = tf.logical_or(is_end(chosen, eos_ids), lengths >= state["limits"])
@@ -115,6 +118,12 @@ def add_token(state: dict, chosen: tf.Tensor, logits: tf.Tensor, eos_ids: tuple[
         "log_probs": tf.where(here_new, log_prob[:, None], state["log_probs"]),
         "step": step + 1,
     }
+
+
+def chosen_log_prob(logits: tf.Tensor, scores: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    """The log-probability `(B,)` of the chosen tokens; -inf where the processors forbid all, by which the caller sees it."""
+    log_prob = tf.gather(logits, chosen, batch_dims=1) - tf.reduce_logsumexp(logits, axis=-1)
+    return tf.where(tf.reduce_all(scores == FORBIDDEN, axis=-1), FORBIDDEN, log_prob)
 
 
 def last_logits(steps: CausalSteps, state: dict, width: int) -> tuple[tf.Tensor, dict]:

@@ -34,13 +34,16 @@ class Matching:
         tokenizer: of the model.
         vocab_size: of the model.
         eos_ids: tokens that end a text.
+        least: tokens that a text must have.
 
     Raises:
         UserError: the grammar is not valid, no text follows it, or the vocabulary cannot spell one.
     """
 
-    def __init__(self, grammar: Grammar, tokenizer: Tokenizer, vocab_size: int, eos_ids: tuple[int, ...]):
-        self.grammar, self.tokenizer, self.eos_ids = grammar, tokenizer, eos_ids
+    def __init__(
+        self, grammar: Grammar, tokenizer: Tokenizer, vocab_size: int, eos_ids: tuple[int, ...], *, least: int = 0
+    ):
+        self.grammar, self.tokenizer, self.eos_ids, self.least = grammar, tokenizer, eos_ids, least
         self.spelling = _spelling(tokenizer, vocab_size, eos_ids)
         self.rows: list[Row] = []
         self._begun = functools.cache(self._begin)
@@ -116,6 +119,12 @@ class Matching:
             for i in refused:
                 self.rows[i].take(int(chosen[i]))
         complete = [i in open_ and self.rows[i].complete for i in range(len(finished))]
+        short = np.flatnonzero(complete & (new["lengths"].numpy() < self.least))
+        if short.size:
+            raise UserError(
+                f"unmet constraint: {self.grammar.name} allows nothing after {self.rows[short[0]].said.decode(errors='replace')!r}, "
+                f"which is shorter than min_new_tokens. Received: min_new_tokens={self.least}."
+            )
         return {**new, "finished": tf.logical_or(new["finished"], complete)}
 
     def _begin(self, before: str) -> tuple[Any, Any, Completions]:

@@ -13,7 +13,7 @@ from tfllm.generation.drafts import ModelDraft, PromptLookup, check_draft_model
 from tfllm.generation.guidance import Guided, with_negatives
 from tfllm.generation.methods import PLAIN, Method
 from tfllm.generation.options import GenerationOptions
-from tfllm.generation.prompts import Prompt
+from tfllm.generation.prompts import Prompt, prompt_list
 from tfllm.generation.speculative import Drafted
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ def plan(
     if options.guidance_scale != 1:
         negatives = None
         if negative_prompt is not None:
-            one = isinstance(negative_prompt, str) or not any(isinstance(t, (str, Sequence)) for t in negative_prompt)
-            negative_texts = [negative_prompt] if one else list(negative_prompt)
-            negatives = generator.prompts(negative_texts, options, name="negative_prompt")
+            negative_texts, _ = prompt_list(negative_prompt, "negative_prompt")
+            negatives = generator.prompts(negative_texts or [[]], options, name="negative_prompt")
         elif generator.model.config.is_encoder_decoder:
             negatives = generator.prompts([_empty_source(generator)], options, name="negative_prompt")
         rows = with_negatives(rows, negatives)

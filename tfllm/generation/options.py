@@ -140,7 +140,9 @@ class GenerationOptions(Options):
                 raise UserError(f"{name} must be strings that are not empty. Received: {getattr(self, name)!r}.")
 
         for pair in self.logit_bias:
-            if len(pair) != 2 or not isinstance(pair[0], int) or pair[0] < 0 or math.isnan(pair[1]):
+            token, bias = pair if isinstance(pair, (tuple, list)) and len(pair) == 2 else (None, None)
+            numbers = isinstance(token, int) and isinstance(bias, (int, float)) and not isinstance(token, bool)
+            if not numbers or token < 0 or math.isnan(bias):
                 raise UserError(f"logit_bias must map token ids to numbers. Received: {pair!r}.")
 
     def _refuse(self, defaults: dict[str, Any], needs: str, because: str) -> None:
@@ -179,7 +181,9 @@ def make_options(given: dict[str, Any]) -> GenerationOptions:
     if given.get("json_schema") is not None:
         given["json_schema"] = json_text(given["json_schema"])
     if isinstance(given.get("logit_bias"), dict):
-        given["logit_bias"] = tuple(sorted(given["logit_bias"].items()))
+        # Numbers of NumPy as Python's.
+        plain = [tuple(x.item() if hasattr(x, "item") else x for x in pair) for pair in given["logit_bias"].items()]
+        given["logit_bias"] = tuple(sorted(plain, key=lambda pair: str(pair[0])))
     if isinstance(given.get("early_stopping"), bool):
         given["early_stopping"] = str(given["early_stopping"]).lower()
     return GenerationOptions(**given)

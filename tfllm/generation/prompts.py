@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,31 @@ class Prompt:
 def context_length(config: TransformerConfig) -> int | None:
     """The longest sequence of a model; `None` where nothing bounds it (ALiBi, T5's distances)."""
     return None if config.position in ("alibi", "none") else config.max_positions
+
+
+def prompt_list(texts: Any, name: str) -> tuple[list, bool]:
+    """Prompts as a list, and whether they are but one: a string, or a flat list of token ids.
+
+    Raises:
+        UserError: they are no sequence.
+    """
+    if isinstance(texts, str):
+        return [texts], True
+    try:
+        found = None if isinstance(texts, (bytes, Mapping, Set)) else list(texts)
+    except TypeError:  # a number, a path, nothing, a tensor without rows
+        found = None
+    if found is None:
+        raise UserError(f"{name} must be a string, token ids, or a list of these. Received: {texts!r}.")
+    one = bool(found) and all(isinstance(i, (int, np.integer)) for i in found)
+    return ([found], True) if one else (found, False)
+
+
+def whole_numbers(values: Any) -> list[int] | None:
+    """A sequence of whole numbers as a list; `None` if it is none."""
+    array = np.asarray(values)
+    whole = array.ndim == 1 and (np.issubdtype(array.dtype, np.integer) or not array.size)
+    return [int(value) for value in array] if whole else None
 
 
 def encode_prompts(texts: Sequence, tokenizer: Tokenizer | None) -> list[list[int]]:
@@ -129,10 +154,10 @@ def with_longest(options: dict[str, Any], limits: Sequence[int], count: int) -> 
     Raises:
         UserError: they are not one whole number of at least 1 a prompt, or do not go with another option.
     """
-    numbers = all(isinstance(limit, (int, np.integer)) and not isinstance(limit, bool) for limit in limits)
-    if len(limits) != count or not numbers or any(limit < 1 for limit in limits):
+    numbers = whole_numbers(limits)
+    if numbers is None or len(numbers) != count or any(limit < 1 for limit in numbers):
         raise UserError(
-            f"limits must be one whole number of at least 1 a prompt: {count}. Received: limits={list(limits)}."
+            f"limits must be one whole number of at least 1 a prompt: {count}. Received: limits={limits!r}."
         )
     if "max_new_tokens" in options:
         raise UserError(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+
+from tfllm.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
@@ -21,7 +25,7 @@ class Generation:
         truncated_tokens: tokens that were cut off the prompt because it was too long.
         score: with beam search, the score by which texts are ranked: log-probabilities summed, processors included, and divided by
             length ** length_penalty. Else `None`.
-        others: with `num_results` above 1, the next best texts, best first.
+        others: with `num_results` above 1, the next best texts, best first; of beam search fewer, where no more are possible.
     """
 
     text: str
@@ -37,3 +41,20 @@ class Generation:
     def log_prob(self) -> float:
         """Log-probability of the whole text."""
         return math.fsum(self.log_probs)
+
+
+def check_possible(log_probs: np.ndarray) -> None:
+    """Checks the log-probabilities of chosen tokens, as the loop records them.
+
+    Raises:
+        UserError: there was a step at which no token was possible, or the model's logits are not numbers.
+    """
+    if np.isneginf(log_probs).any():
+        raise UserError(
+            "the options contradict each other: together they forbid every token (logit_bias, bad_words, no_repeat_ngram_size, "
+            f"min_new_tokens, own processors). It showed after {np.argwhere(np.isneginf(log_probs))[0][-1]} tokens."
+        )
+    if np.isnan(log_probs).any():
+        raise UserError(
+            "the model computes no numbers but NaN: its weights are damaged, its training has diverged, or its dtype is too narrow."
+        )

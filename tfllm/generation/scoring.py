@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 
 from tfllm.errors import UserError
-from tfllm.generation.prompts import context_length, encode_prompts
+from tfllm.generation.prompts import context_length, encode_prompts, prompt_list
 from tfllm.generation.special_ids import special_ids
 from tfllm.models import CausalLM
 from tfllm.tasks.likelihood import strided_windows
@@ -85,6 +85,11 @@ def score(model: keras.Model, texts: Sequence, *, batch_tokens: int = BATCH_TOKE
         raise UserError(f"Texts are scored by a CausalLM. Received: a {type(model).__name__}.")
     if isinstance(texts, str):
         raise UserError(f"texts must be a list of texts. Received: one string, {texts[:40]!r}.")
+    texts, one = prompt_list(texts, "texts")
+    if one:
+        raise UserError(f"texts must be a list of texts. Received: the token ids of one, {str(texts[0])[:40]}.")
+    if batch_tokens < 1:
+        raise UserError(f"batch_tokens must be at least 1. Received: batch_tokens={batch_tokens}.")
     bos, longest = special_ids(model).bos, context_length(model.config)
     requests, owners = [], []
     encoded = [
@@ -93,6 +98,11 @@ def score(model: keras.Model, texts: Sequence, *, batch_tokens: int = BATCH_TOKE
     for i, ids in enumerate(encoded):
         if len(ids) < (1 if bos is not None else 2):
             raise UserError(f"texts[{i}] has no token that can be scored. Received: {texts[i]!r}.")
+        outside = next((token for token in ids if not 0 <= token < model.config.vocab_size), None)
+        if outside is not None:
+            raise UserError(
+                f"texts[{i}]: token ids must be from 0 to {model.config.vocab_size - 1}. Received: {outside}."
+            )
         ids = ids if bos is None else [bos, *ids]
         window = longest or len(ids)
         for begin, end, first in strided_windows(len(ids), window, max(1, window // 2)):

@@ -65,7 +65,7 @@ def advance_slots(
         view = SlotView(width=width, **seen)
         scores = apply(processors, logits, view)
         chosen = tf.where(values["finished"], 0, tf.argmax(scores, axis=-1, output_type=tf.int32))
-        return ({**loop.add_token(values, chosen, logits, eos_ids, width), "cache": cache},)
+        return ({**loop.add_token(values, chosen, logits, scores, eos_ids, width), "cache": cache},)
 
     values = tf.while_loop(goes_on, one_token, (values,))[0]
     tf.nest.map_structure(lambda variable, value: variable.assign(value), state, values)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfllm.generation.drafts import Draft
-from tfllm.generation.loop import is_end, view_of
+from tfllm.generation.loop import chosen_log_prob, is_end, view_of
 from tfllm.generation.methods import Method
 from tfllm.generation.processors import Processor, apply
 from tfllm.generation.prompts import context_length
@@ -74,7 +74,7 @@ def advance_with_drafts(
         }
         cached = state["cache"]["length"]
         logits, cache = steps.next(tokens, state["cache"])  # (1, k + 1, V)
-        chosen = []
+        chosen, log_probs = [], []
         for i in range(draft.count + 1):
             seen = dict(state)
             for j in range(i):
@@ -84,7 +84,8 @@ def advance_with_drafts(
             seen |= {"step": step + i, "positions": state["positions"] + i}
             scores = apply(processors, logits[:, i], view_of(seen, width))
             chosen.append(tf.argmax(scores, axis=-1, output_type=tf.int32))
-        chosen = tf.stack(chosen, axis=1)  # (1, k + 1)
+            log_probs.append(chosen_log_prob(logits[:, i], scores, chosen[i]))
+        chosen, log_probs = tf.stack(chosen, axis=1), tf.stack(log_probs, axis=1)  # (1, k + 1)
 
         # Token i counts if all guesses before it were right and nothing before it ended the text.
         ends = tf.logical_or(
@@ -93,7 +94,6 @@ def advance_with_drafts(
         goes = tf.logical_and(chosen[:, :-1] == guesses, tf.logical_not(ends[:, :-1]))
         kept = 1 + tf.reduce_sum(tf.math.cumprod(tf.cast(goes, tf.int32), axis=1))
         counts = checked < kept
-        log_probs = tf.gather(logits, chosen, batch_dims=2) - tf.reduce_logsumexp(logits, axis=-1)
         ids, known, new_log_probs = state["token_ids"], state["real"], state["log_probs"]
         for i in range(draft.count + 1):
             here = tf.logical_and(places == width + step + i, counts[i])
