@@ -56,7 +56,11 @@ SHAPES = {
     "gpt2-one-row": ("causal_lm", 1, 16, {**_sizes(512, 2, 8, 2048, 30000), **_GPT}),
     "llama": ("causal_lm", 8, 128, {**_sizes(512, 4, 8, 1408, 8000), **_LLAMA}),
     "llama-long": ("causal_lm", 2, 512, {**_sizes(256, 4, 8, 704, 8000), **_LLAMA}),
+    "bert-long": ("classifier", 4, 512, {**_sizes(384, 6, 12, 1536, 8000), "type_vocab_size": 2}),
+    "llama-deep": ("causal_lm", 4, 512, {**_sizes(256, 8, 8, 704, 2000), **_LLAMA}),
 }
+REMAT = "-remat"  # behind a shape's name: blocks compute their activations again
+SHAPES |= {name + REMAT: SHAPES[name] for name in ("minilm", "gpt2", "bert-long", "llama-deep")}
 
 
 def main() -> None:
@@ -108,7 +112,8 @@ def plan(name: str):
     from tfllm.training.planning import Setup, memory
 
     head, batch, length, config = SHAPES[name]
-    return memory(TransformerConfig(**config), head, Setup(batch=batch, length=length, on_cpu=True))
+    remat = "full" if name.endswith(REMAT) else "none"
+    return memory(TransformerConfig(**config), head, Setup(batch=batch, length=length, remat=remat, on_cpu=True))
 
 
 def train(name: str, steps: int) -> dict:
@@ -128,6 +133,7 @@ def train(name: str, steps: int) -> dict:
     keras.utils.set_random_seed(0)
     is_classifier = head == "classifier"
     model = models.SequenceClassifier(config, num_labels=2) if is_classifier else models.CausalLM(config)
+    model.remat = name.endswith(REMAT)
     optimizer = tfllm.training.optimizer("adamw", 5e-5, schedule="constant", warmup=0, clip_norm=1.0)
     model.compile(optimizer, **model.compile_defaults())
     generator = np.random.default_rng(0)

@@ -1,6 +1,9 @@
-"""A fine-tuning run that kills itself: what tests/training/test_resume.py starts as a process.
+"""A fine-tuning run that kills itself, or is killed: what tests/training/test_resume.py starts as a process.
 
-python killed_run.py CHECKPOINT RUN_DIR [--kill_at=STEP] [--how=step|write|term] [--devices=N] [--option=value ...]
+python killed_run.py CHECKPOINT RUN_DIR [--kill_at=STEP] [--how=step|write|term] [--devices=N] [--phases=FILE] [--option=value ...]
+
+`--bad_label=INDEX` is a regression with a label whose loss is not finite. `--phases` adds a line to a file whenever another part of the run begins: import, prepare, first step, train,
+evaluate, score.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ def main() -> None:
     checkpoint, run_dir, *rest = sys.argv[1:]
     flags = dict(flag.removeprefix("--").split("=") for flag in rest)
     kill_at, how, devices = int(flags.pop("kill_at", 0)), flags.pop("how", "step"), int(flags.pop("devices", 1))
+    phases = flags.pop("phases", os.devnull)
 
+    def begins(phase: str) -> None:
+        with open(phases, "a") as file:
+            file.write(f"{phase}\n")
+
+    begins("import")
     import tensorflow as tf
 
     cpus = tf.config.list_physical_devices("CPU")
@@ -32,8 +41,13 @@ def main() -> None:
         os.kill(os.getpid(), number)
 
     class Kill(StepCallback):
+        begun = False
+
         def on_step_end(self, step, logs):
-            if step == kill_at:
+            if not self.begun:
+                self.begun = True
+                begins("train")
+            if step == kill_at and how != "write":
                 kill(signal.SIGTERM if how == "term" else signal.SIGKILL)
 
     if how == "write" and kill_at:
@@ -52,15 +66,36 @@ def main() -> None:
     class Trainer(training.Trainer):
         def _callbacks(self, *arguments):
             callbacks = super()._callbacks(*arguments)
-            return callbacks if how == "write" else [Kill(), *callbacks]
+            evaluate = self._evaluate._evaluate
 
-    options = {name: json.loads(value) if value[0].isdigit() else value for name, value in flags.items()}
+            def evaluate_in_a_phase(logs):
+                begins("evaluate")
+                evaluate(logs)
+                begins("train")
+
+            self._evaluate._evaluate = evaluate_in_a_phase
+            begins("first step")
+            return [Kill(), *callbacks]
+
+        def _score(self, *arguments):
+            begins("score")
+            return super()._score(*arguments)
+
+    task = toy_finetuning.sentiment_task()
+    if "bad_label" in flags:  # beyond float32 when it is squared
+        task = toy_finetuning.score_task()
+        task.examples("train").labels[int(flags.pop("bad_label"))] = 3e38
+
+    options = {
+        name: json.loads(value) if value[0].isdigit() or value == "true" else value for name, value in flags.items()
+    }
     config = training.FinetuneConfig(
         model=checkpoint,
         run_dir=run_dir,
         **{"epochs": 3, "learning_rate": 1e-2, "batch_size": 8, "max_length": 10, "log_every": 1, **options},
     )
-    Trainer(config, task=toy_finetuning.sentiment_task()).run()
+    begins("prepare")
+    Trainer(config, task=task).run()
 
 
 if __name__ == "__main__":

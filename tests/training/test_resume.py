@@ -14,7 +14,7 @@ import pytest
 
 from tfllm import training
 from tfllm.errors import UserError
-from tfllm.training.preemption import EXIT_CODE
+from tfllm.training.preemption import EXIT_CODE, Preempted, PreemptionNotice
 from tfllm.training.run_checkpoints import RunCheckpoint, RunCheckpoints
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
@@ -99,6 +99,32 @@ def test_a_damaged_checkpoint_is_passed_over(checkpoint, undisturbed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--steps_per_call=6", "--ema=0.9"),
+        ("--jit=on",),
+        ("--jit=on", "--steps_per_call=6", "--micro_batches=2"),
+        ("--dtype=mixed_float16",),
+        ("--optimizer=muon", "--learning_rate=1e-3"),
+        ("--optimizer=adafactor",),
+        ("--layout=bucketed", "--rdrop=1"),
+    ],
+    ids=" ".join,
+)
+def test_it_goes_on_however_it_trains(checkpoint, tmp_path, flags):
+    """To the bit, as compared with the run that trained in the same way."""
+    whole = start(checkpoint, tmp_path / "whole", *flags)
+    assert whole.returncode == 0, whole.stderr[-2000:]
+    assert start(checkpoint, tmp_path / "killed", *flags, "--kill_at=38").returncode == -signal.SIGKILL
+    again = start(checkpoint, tmp_path / "killed", *flags)
+    assert again.returncode == 0, again.stderr[-2000:]
+    results = json.loads((tmp_path / "killed" / "results.json").read_text())
+    assert results["resumed_after_step"] in (32, 35) and results["compiled_by_xla"] == ("--jit=on" in flags)
+    same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+@pytest.mark.slow
 def test_two_replicas_go_on_too(checkpoint, tmp_path):
     flags = ("--devices=2", "--strategy=mirrored")
     for name, kill in (("whole", ()), ("killed", ("--kill_at=30",))):
@@ -140,6 +166,50 @@ def test_checkpoints_are_whole_or_not_there(tmp_path):
         RunCheckpoints(tmp_path, keep=0)
 
 
+def test_what_was_half_written_is_no_obstacle_and_is_removed(tmp_path):
+    """Of files that are moved to their place: one killed at its very first, one later, one while it began anew."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / ".results.json.ab12_xyz").write_text("{")
+    run = training.RunDirectory(run_dir, config={"seed": 1})
+    assert not run.goes_on and not list(run_dir.iterdir())
+    run.write_json("results.json", {"status": "running"})
+    for name in (
+        ".metrics.jsonl.ab12_xyz",
+        ".validation_predictions.tsv.ab12_xyz",
+        "partial-best.weights.h5",
+        "nan_batch",
+        ".mine",
+    ):
+        (run_dir / name).write_text("")
+    run.tidy()
+    assert {path.name for path in run_dir.iterdir()} == {"results.json", ".mine"}
+    (run_dir / "tensorboard").mkdir()
+
+    class Killed(Exception):
+        pass
+
+    def killed(path):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("shutil.rmtree", killed)
+        run.clear()
+    assert training.RunDirectory(run_dir, config={"seed": 1}).goes_on
+
+
+def test_sigterm_outside_of_training_ends_a_run_at_once_and_within_it_when_it_has_saved():
+    with PreemptionNotice():
+        with pytest.raises(Preempted, match="before or after training") as ended:
+            signal.raise_signal(signal.SIGTERM)
+        assert ended.value.code == EXIT_CODE
+    with PreemptionNotice() as notice, pytest.raises(Preempted):
+        with notice.noted():
+            signal.raise_signal(signal.SIGTERM)
+            assert notice.received  # nobody looks at it: the last step was done
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_a_run_under_way_is_not_gone_on_with(tmp_path):
     run = training.RunDirectory(tmp_path / "run")
     run.write_json("config.json", {"seed": 1})
@@ -149,5 +219,8 @@ def test_a_run_under_way_is_not_gone_on_with(tmp_path):
         assert other.goes_on
         with pytest.raises(UserError, match="another process is at work"), other.locked():
             pass
+        with pytest.raises(UserError, match="another process is at work"):
+            training.RunDirectory(tmp_path / "run", overwrite=True)
+        assert (run / "results.json").exists()
     with other.locked():
         assert other.goes_on

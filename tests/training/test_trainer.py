@@ -181,6 +181,7 @@ def test_a_loss_that_is_no_number_leaves_a_failed_run_with_its_records(checkpoin
         eval_every="2",
         layout="padded",
         clip_norm=None,
+        max_skipped_steps=0,
     )
     with pytest.raises(UserError, match=r"at step \d+, learning rate"):
         training.Trainer(config, task=task).run()
@@ -226,7 +227,8 @@ def test_nothing_is_written_when_what_was_given_is_wrong(checkpoint, task, tmp_p
         ({"strategy": "tpu"}, "found no TPU"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
         ({"tpu": "local"}, "tpu goes with strategy=tpu"),
-        ({"optimizer": "adam"}, "'adamw'. Received: 'adam'"),
+        ({"optimizer": "adam"}, "adamw, .*muon, sgd. Received: optimizer='adam'"),
+        ({"momentum": 0.9}, "momentum is an option of muon, sgd"),
         ({"task": _task_without_its_test_file(tmp_path), "predict_test": True}, "test.jsonl"),
         (
             {"task": tasks.from_memory(test={"text": ["x"]}, label=None, labels=("a", "b"))},

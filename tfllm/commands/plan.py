@@ -47,8 +47,13 @@ class Config(Options):
         "Keras dtype policy; default float32 on cpu, else mixed_bfloat16.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
-    optimizer: str = option("adamw", "Name of the optimizer.", choices=("adamw", "lion", "sgd"))
-    remat: str = option("none", "What is computed again in the backward pass.", choices=("none", "selective", "full"))
+    optimizer: str = option("adamw", "Name of the optimizer.", choices=("adamw", "adafactor", "lion", "muon", "sgd"))
+    ema: bool = option(False, "Keep a moving average of the weights.")
+    remat: str = option(
+        "none",
+        "What is computed again in the backward pass; full is `tfllm finetune --remat`.",
+        choices=("none", "selective", "full"),
+    )
     accelerator: str = option(
         "v5e", "Device: v4, v5e, v5p, v6e, t4, l4, v100, a100-40, a100-80, h100, h200, b200, cpu."
     )
@@ -175,7 +180,7 @@ def _setup(config: Config):
         "sequence_parallel",
     )
     return Setup(
-        **{name: getattr(config, name) for name in (*names, "optimizer", "remat")},
+        **{name: getattr(config, name) for name in (*names, "optimizer", "ema", "remat")},
         data=config.devices // (config.tensor * config.pipeline),
         dtype=config.dtype or ("float32" if on_cpu else "mixed_bfloat16"),
         on_cpu=on_cpu,

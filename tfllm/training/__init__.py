@@ -23,6 +23,7 @@ _NAMES = {
     "Throughput": "tfllm.training.callbacks.throughput",
     "Trainer": "tfllm.training.trainer",
     "WandbLogger": "tfllm.training.callbacks.wandb_logger",
+    "averaged_weights": "tfllm.training.moving_averages",
     "finetune": "tfllm.training.seeds",
     "freeze": "tfllm.training.freezing",
     "gemm_peak": "tfllm.training.gemm",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class Comparison:
 
     Attributes:
         task, split: what they are of.
-        n: number of examples.
+        n: number of examples; of groups of them (COPA's questions) where all metrics are over groups.
         differences: metric to `Difference`, second run less first.
         mcnemar: p-value of McNemar's test for classes, else `None`.
-        only_first, only_second: on how many examples just one of them is right, for classes.
+        only_first, only_second: on how many of these just one of them is right, for classes.
     """
 
     task: str
@@ -63,6 +63,42 @@ def compare_runs(first: str | os.PathLike, second: str | os.PathLike, split: str
         0.31
     """
     runs = [_read(Path(path), split) for path in (first, second)]
+    return _compared(runs, None, first, second, split)
+
+
+def compare_files(
+    task: tasks.Task, first: str | os.PathLike, second: str | os.PathLike, split: str = "validation"
+) -> Comparison:
+    """Compares two files of predictions for a split, such as the outputs of two systems of translation.
+
+    Args:
+        task: what they are of.
+        first, second: the files, as `Task.read_predictions` takes them.
+        split: which they are for.
+
+    Raises:
+        UserError: the split has no labels; as `Task.read_predictions`.
+
+    Example:
+        >>> task = tasks.from_references(["ref.A.de"])  # doctest: +SKIP
+        >>> compare_files(task, "one.de", "other.de").differences["bleu"].p_value  # doctest: +SKIP
+        0.001
+    """
+    split = task.split(split)
+    if not task.labelled(split):
+        raise UserError(f"{task.name}: the split {split!r} has no labels to compare predictions by.")
+    return _compared([_read_file(task, Path(path), split) for path in (first, second)], task, first, second, split)
+
+
+def _read_file(task: tasks.Task, path: Path, split: str) -> _Run:
+    outputs = task.read_predictions(path, split).outputs
+    rows = task.strategy.rows(task, outputs, task.examples(split))
+    columns = {name: [row[name] if isinstance(row[name], str) else repr(row[name]) for row in rows] for name in rows[0]}
+    described = {"name": task.name, "kind": task.kind, "metrics": list(task.metrics), "labels": task.labels}
+    return _Run(path, described, columns)
+
+
+def _compared(runs: Sequence[_Run], known: tasks.Task | None, first, second, split: str) -> Comparison:
     names = [run.task["name"] for run in runs]
     if names[0] != names[1]:
         raise UserError(f"Runs of one task can be compared. Received: {first} on {names[0]}, {second} on {names[1]}.")
@@ -74,7 +110,8 @@ def compare_runs(first: str | os.PathLike, second: str | os.PathLike, split: str
                 f"in {first} and {second}."
             )
     task, size = runs[0].task, len(runs[0].columns["id"])
-    known = tasks.get(task["name"]) if task["name"] in tasks.names() else None
+    if known is None:
+        known = tasks.get(task["name"]) if task["name"] in tasks.names() else None
     grouped = known.group_metrics if known else {}
     strategy = known.strategy if known else kinds.get(task["kind"]) if "kind" in task else None
     differences = {}
@@ -87,7 +124,13 @@ def compare_runs(first: str | os.PathLike, second: str | os.PathLike, split: str
     columns = [run.columns for run in runs]
     if "label" not in columns[0] or "probability" not in columns[0]:  # numbers or spans
         return Comparison(task["name"], split, size, differences)
-    right = [np.array([p == y for p, y in zip(c["prediction"], c["label"])]) for c in columns]
+    if grouped and set(differences) <= set(grouped):
+        found = _right_groups(runs, grouped, task.get("labels"))
+        if found is None:
+            return Comparison(task["name"], split, size, differences)
+        right, size = found, len(found[0])
+    else:
+        right = [np.array([p == y for p, y in zip(c["prediction"], c["label"])]) for c in columns]
     return Comparison(
         task["name"],
         split,
@@ -104,9 +147,7 @@ def _difference(
 ) -> Difference:
     columns = [run.columns for run in runs]
     if grouped is not None:
-        label_numbers = _classes(runs[0], "label", labels)
-        sums = [grouped.sums_of(_log_probabilities(run, labels), label_numbers, _typed(run.columns)) for run in runs]
-        return compare_sums(*sums, grouped.score)
+        return compare_sums(*_group_sums(runs, grouped, labels), grouped.score)
     if "label" not in columns[0]:
         if metric not in columns[0]:
             raise UserError(
@@ -122,6 +163,25 @@ def _difference(
     else:
         read = lambda run, column: np.array(_numbers(run, column))  # noqa: E731
     return compare_metric(metric, read(runs[0], "prediction"), read(runs[1], "prediction"), read(runs[0], "label"))
+
+
+def _group_sums(runs: Sequence[_Run], grouped: GroupedMetric, labels: Sequence[str] | None) -> list[np.ndarray]:
+    label_numbers = _classes(runs[0], "label", labels)
+    return [grouped.sums_of(_log_probabilities(run, labels), label_numbers, _typed(run.columns)) for run in runs]
+
+
+def _right_groups(
+    runs: Sequence[_Run], grouped: Mapping[str, GroupedMetric], labels: Sequence[str] | None
+) -> list[np.ndarray] | None:
+    """Which groups each run has right: rows of a group are no examples of their own to McNemar's test.
+
+    By the first metric that is a share of groups; `None` where there is none.
+    """
+    for metric in grouped.values():
+        sums = _group_sums(runs, metric, labels)
+        if all(one.shape[1] == 2 and (one[:, 1] == 1).all() and np.isin(one[:, 0], (0, 1)).all() for one in sums):
+            return [one[:, 0] == 1 for one in sums]
+    return None
 
 
 def _read(path: Path, split: str) -> _Run:

@@ -74,7 +74,18 @@ class FinetuneConfig(Options):
     max_steps: int | None = option(
         None, "Stop after this many optimizer steps, also when epochs would go on.", minimum=1
     )
-    optimizer: str = option("adamw", "Name of the optimizer.")
+    optimizer: str = option(
+        "adamw",
+        "Optimizer. Lion wants a learning rate 3 to 10 times smaller than adamw's and as much more weight decay, sgd and adafactor a larger rate.",
+        choices=("adamw", "adafactor", "lion", "muon", "sgd"),
+    )
+    momentum: float | None = option(None, "Momentum of sgd (default 0.9) and muon (default 0.95).", minimum=0, below=1)
+    ema: float | None = option(
+        None,
+        "Score, keep and save the exponential moving average of the weights, of which this much stays in a step, such as 0.999.",
+        above=0,
+        below=1,
+    )
     learning_rate: float = option(3e-5, "Peak of the learning-rate schedule.", above=0)
     schedule: str = option("linear", "What follows the warm-up.", choices=("linear", "cosine", "constant"))
     warmup: float = option(
@@ -89,10 +100,32 @@ class FinetuneConfig(Options):
     micro_batches: int = option(
         1, "Parts that a replica's rows go through the model in, one after the other, to save memory.", minimum=1
     )
+    steps_per_call: int = option(
+        1,
+        "Optimizer steps that TensorFlow makes in one call. What is due in between (an evaluation, a checkpoint, a line of the log) comes "
+        "with the call's end.",
+        minimum=1,
+    )
+    jit: str = option(
+        "auto",
+        "Compile forward and backward by XLA. auto: on one GPU only, as on a CPU it is slower.",
+        choices=("auto", "on", "off"),
+    )
+    remat: bool = option(
+        False, "Compute blocks again in the backward pass in place of keeping them, to save memory (`tfllm plan --remat=full`)."
+    )
+    max_skipped_steps: int = option(
+        10, "Steps with a loss or gradient that is not finite change nothing; stop after more than this many.", minimum=0
+    )
+    debug_nan: bool = option(False, "Stop at the first such step; its batch is then in the run's nan_batch/.")
     strategy: str = option(
         "auto",
-        "Where to train: auto, cpu (no GPU), gpu, mirrored over the visible devices, multi_worker over TF_CONFIG's, tpu.",
-        choices=("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"),
+        "Where to train: auto, cpu (no GPU), gpu, mirrored over the visible devices, multi_worker over TF_CONFIG's, tpu, model_parallel "
+        "(weights split over devices, on JAX).",
+        choices=("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu", "model_parallel"),
+    )
+    tensor_parallel: int | None = option(
+        None, "Devices that share a copy of the model under strategy=model_parallel; default: all.", minimum=1
     )
     tpu: str | None = option(None, "Name or address of the TPU; local on its own VM.")
 

@@ -12,10 +12,12 @@ _PACKAGES = ("tensorflow", "keras", "tensorflow-text", "numpy", "scikit-learn", 
 
 def versions() -> dict[str, str]:
     """`{package: version}` of Python, of this package and of what its numbers depend on."""
+    import keras
+
     import tfllm
 
     result = {"python": platform.python_version(), "tfllm": tfllm.__version__}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, "jax") if keras.backend.backend() == "jax" else _PACKAGES:
         try:
             result[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -39,6 +39,11 @@ evaluations on {{ results.selection_split }}, so the score there leans to the fa
 
 ## Training
 
+{% if config.ema -%}
+Scored and saved are not the weights of a step, but their exponential moving average: after each step {{ config.ema }} of it stays,
+from the first step's weights on.
+
+{% endif -%}
 {{ results.steps }} optimizer steps in {{ "%.0f" % results.seconds.train }} s, best at step {{ results.best_step }}.
 {%- if results.throughput.examples_per_second is defined %} {{ "%.0f" % results.throughput.examples_per_second
 }} examples/s.
@@ -73,7 +78,7 @@ Made with {{ results.versions.items() | map("join", " ") | join(", ") }}, on {{ 
 """
 
 _SETTINGS = (
-    "batch_size epochs max_steps optimizer learning_rate schedule warmup weight_decay clip_norm layer_decay dtype "
+    "batch_size epochs max_steps optimizer momentum ema learning_rate schedule warmup weight_decay clip_norm layer_decay dtype "
     "max_length layout seed eval_every early_stopping"
 ).split()
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from tfllm.training.moving_averages import training_goes_on
+
 
 def fit_from(
     model: keras.Model,
@@ -15,6 +17,7 @@ def fit_from(
     steps_per_epoch: int,
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback],
+    stopped: bool = False,
 ) -> None:
     """Plain `fit()` of the steps from `start_step` on, as if the ones before had just been done.
 
@@ -27,6 +30,7 @@ def fit_from(
         start_step: steps that are done.
         steps_per_epoch, epochs: of the whole run.
         callbacks: see the training begin once and end once.
+        stopped: whether a callback had training stop with `start_step`: only the end of it is left to do.
     """
     epoch, done = divmod(start_step, steps_per_epoch)
     listed = _OneTraining(callbacks, model=model, add_history=True, epochs=epochs, steps=steps_per_epoch, verbose=0)
@@ -34,14 +38,17 @@ def fit_from(
     following = epoch + 1 if done else epoch
     if following < epochs:
         parts.append((following, epochs, steps_per_epoch))
+    parts = [] if stopped else parts
     if not parts:  # everything but the end was done
         listed.on_train_begin()
     for first, end, steps in parts:
         begin = start_step if done and first == epoch else first * steps_per_epoch
         data = dataset(begin, end * steps_per_epoch)
-        model.fit(data, initial_epoch=first, epochs=end, steps_per_epoch=steps, verbose=0, callbacks=listed)
+        with training_goes_on(model):
+            model.fit(data, initial_epoch=first, epochs=end, steps_per_epoch=steps, verbose=0, callbacks=listed)
         if model.stop_training:
             break
+    model.optimizer.finalize_variable_values(model.trainable_weights)  # as `fit()` does at its end
     listed.finish()
 
 

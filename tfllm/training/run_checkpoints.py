@@ -26,7 +26,7 @@ _BLOCK = 2**24
 
 @dataclasses.dataclass(frozen=True)
 class RunCheckpoint:
-    """One checkpoint: arrays by name, and a JSON-ready dictionary."""
+    """One checkpoint: arrays by name, and a dictionary that JSON can hold (NaN and infinity, as Python writes them, too)."""
 
     step: int
     arrays: dict[str, np.ndarray]
@@ -70,8 +70,8 @@ class RunCheckpoints:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         safetensors.numpy.save_file(checkpoint.arrays, staging / _ARRAYS)
-        content = {"step": checkpoint.step, "sha256": _sha256(staging / _ARRAYS), **checkpoint.state}
-        text = json.dumps(content, allow_nan=False)
+        content = {"step": checkpoint.step, "sha256": sha256_of(staging / _ARRAYS), **checkpoint.state}
+        text = json.dumps(content)  # a score may be NaN, the best one so far -inf
         digest = hashlib.sha256(text.encode()).hexdigest()
         (staging / _STATE).write_text(f"{text}\n{digest}\n", "utf-8")
         for path in (staging / _ARRAYS, staging / _STATE, staging):
@@ -87,11 +87,13 @@ class RunCheckpoints:
         if self.directory.is_dir():
             for partial in self.directory.glob("partial-*"):
                 shutil.rmtree(partial)
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        for step in reversed(steps):
             try:
                 return self.read(step)
             except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-                _log.warning("%s is damaged (%s): taking the checkpoint before it.", self._path(step), error)
+                before = "taking the checkpoint before it" if step > steps[0] else "there is none before it"
+                _log.warning("%s is damaged (%s): %s.", self._path(step), error, before)
         return None
 
     def read(self, step: int) -> RunCheckpoint:
@@ -105,7 +107,7 @@ class RunCheckpoints:
         if len(lines) != 2 or hashlib.sha256(lines[0].encode()).hexdigest() != lines[1]:
             raise ValueError(f"the checksum of {_STATE} differs")
         state = json.loads(lines[0])
-        if _sha256(path / _ARRAYS) != state.pop("sha256"):
+        if sha256_of(path / _ARRAYS) != state.pop("sha256"):
             raise ValueError(f"the checksum of {_ARRAYS} differs")
         return RunCheckpoint(state.pop("step"), safetensors.numpy.load_file(path / _ARRAYS), state)
 
@@ -113,7 +115,8 @@ class RunCheckpoints:
         return self.directory / f"step-{step:08d}"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import fnmatch
 import json
-import math
 import os
 import re
 import shutil
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tfllm.errors import UserError
+from tfllm.metrics.json_scores import finite
 from tfllm.tasks.predictions_file import write_new
 
 _LOCK = ".lock"
+_TO_GO_ON = ("best.weights.h5", "checkpoints")
 
 
 class RunDirectory:
@@ -37,6 +39,7 @@ class RunDirectory:
     | `learning_curve.png` | loss and score by step |
     | `README.md` | the model card |
     | `checkpoints/` | while training: all that the run needs to go on if it is killed |
+    | `nan_batch/` | the batch of the step that ended the run, where loss or gradient was not finite |
     | `seed-<n>/` | with `seeds` > 1: a run directory for each seed |
 
     Args:
@@ -62,6 +65,7 @@ class RunDirectory:
         "adapter",
         "best.weights.h5",
         "checkpoints",
+        "nan_batch",
         "wandb",
         "learning_curve.png",
         "README.md",
@@ -72,8 +76,9 @@ class RunDirectory:
         self.path = Path(path)
         self.goes_on = self.check(self.path, overwrite=overwrite, config=config)
         if not self.goes_on:
-            self.clear()
             self.path.mkdir(parents=True, exist_ok=True)
+            with self.locked():  # a run under way is not overwritten
+                self.clear()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -82,27 +87,33 @@ class RunDirectory:
         Raises:
             UserError: another process has it.
         """
-        with open(self.path / _LOCK, "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"another process is at work on this run. Received: run_dir={self.path}.") from None
+        path = self.path / _LOCK
+        with contextlib.ExitStack() as opened:
+            while True:
+                lock = opened.enter_context(open(path, "w"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise UserError(f"another process is at work on this run. Received: run_dir={self.path}.") from None
+                if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    break  # else the process that had it removed the file meanwhile
             try:
                 yield
             finally:
-                (self.path / _LOCK).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     @staticmethod
     def check(path: str | os.PathLike, *, overwrite: bool = False, config: dict | None = None) -> bool:
         """Raises the error that making this run directory would raise, and touches nothing.
 
         Returns:
-            Whether it holds an unfinished run of `config`, to go on with.
+            Whether it holds an unfinished run of `config`, to go on with. (One that was killed when it had only to tidy up is one,
+            too: see `finished`.)
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise UserError(f"run_dir must be a directory. Received: {path}, which is a file.")
-        if not path.exists() or all(entry.name == _LOCK for entry in path.iterdir()):
+        if not path.exists() or all(entry.name == _LOCK or _is_half_written(entry.name) for entry in path.iterdir()):
             return False  # or killed before it had said that it was running
         if not overwrite and config is not None and _is_unfinished(path):
             theirs = path / "config.json"  # the first thing after the status
@@ -130,7 +141,7 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a file in one move. NaN and infinity, which JSON lacks, become `null`."""
-        self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+        self.write_text(name, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file in one move."""
@@ -138,24 +149,68 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Removes what a run wrote."""
-        for path in [self.path / name for name in self._NAMES] + [
-            path for pattern in self._PATTERNS for path in self.path.glob(pattern)
-        ]:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        self.tidy()
+        # The status last: a process killed here leaves what the next one takes for a run.
+        names = sorted(self._NAMES, key=lambda name: name == "results.json")
+        for path in [path for pattern in self._PATTERNS for path in self.path.glob(pattern)]:
+            _remove(path)
+        for name in names:
+            _remove(self.path / name)
+
+    def results(self) -> dict:
+        """What `results.json` holds; nothing where it is not there."""
+        return _results(self.path)
+
+    def finished(self) -> dict | None:
+        """The results, if the run is finished. Where it `goes_on` too, it was killed before it had tidied up."""
+        results = self.results()
+        return results if results.get("status") == "ok" else None
+
+    def tidy(self) -> None:
+        """Removes what a killed process had half written, and the batch that an earlier one failed at; of a finished run, also what
+        it needed to go on."""
+        for path in list(self.path.iterdir()):
+            if _is_half_written(path.name) or path.name.startswith("partial-") or path.name == "nan_batch":
+                _remove(path)
+        if self.finished():
+            for name in _TO_GO_ON:  # model/ holds the best weights, and there is nothing to go on with
+                _remove(self.path / name)
+
+
+def _results(path: Path) -> dict:
+    try:
+        return json.loads((path / "results.json").read_text("utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Whether a run was killed there: it is still said to be running, or has checkpoints to go on from."""
-    try:
-        status = json.loads((path / "results.json").read_text("utf-8")).get("status")
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
+    """Whether a run was killed there: it is still said to be running, has checkpoints to go on from, or has not tidied up."""
+    status = _results(path).get("status")
     if status == "ok":
-        return False
+        return not is_tidy(path)
     return status in ("running", "interrupted") or any((path / "checkpoints").glob("step-*"))
+
+
+def is_tidy(path: Path) -> bool:
+    """Whether a finished run has nothing more there that it would need to go on."""
+    return not any((path / name).exists() for name in _TO_GO_ON)
+
+
+def _is_half_written(name: str) -> bool:
+    """Whether that is a file which `write_new` had not yet moved to its place."""
+    match = re.fullmatch(r"\.(.+)\.\w{8}", name)
+    if match is None:
+        return False
+    known = (*RunDirectory._NAMES, *RunDirectory._PATTERNS)
+    return any(fnmatch.fnmatchcase(match.group(1), pattern) for pattern in known)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _differences(ours: dict, theirs: dict) -> list[str]:
@@ -163,7 +218,18 @@ def _differences(ours: dict, theirs: dict) -> list[str]:
     return [
         f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} now"
         for name in sorted(
-            {*ours, *theirs} - {"run_dir", "overwrite", "checkpoint_every", "wandb_project", "mlflow_experiment"}
+            {*ours, *theirs}
+            - {
+                "run_dir",
+                "overwrite",
+                "strategy",  # the same numbers, to rounding
+                "tpu",
+                "checkpoint_every",
+                "wandb_project",
+                "mlflow_experiment",
+                "max_skipped_steps",
+                "debug_nan",
+            }
         )
         if ours.get(name) != theirs.get(name)
     ]
@@ -172,13 +238,3 @@ def _differences(ours: dict, theirs: dict) -> list[str]:
 def default_run_dir(task: str, model: str) -> str:
     """`runs/<time>-<task>-<model>`."""
     return f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}-" + re.sub(r"[^\w.-]+", "-", f"{task}-{model}")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

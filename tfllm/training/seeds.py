@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tfllm.errors import UserError
 from tfllm.training.demo_checkpoint import resolve_model
 from tfllm.training.finetune_config import FinetuneConfig
 from tfllm.training.finetune_task import make_task
+from tfllm.training.model_parallel.backend import choose_backend
 from tfllm.training.preemption import Preempted
-from tfllm.training.run_directory import RunDirectory
+from tfllm.training.run_directory import RunDirectory, is_tidy
 
 
 def finetune(config: FinetuneConfig) -> dict:
@@ -33,6 +35,7 @@ def finetune(config: FinetuneConfig) -> dict:
     resolve_model(config.model)
     if config.run_dir:
         RunDirectory.check(config.run_dir, overwrite=config.overwrite, config=config.to_dict())
+    choose_backend(config.strategy)
     # Only now, with what can be checked at once in order, TensorFlow is imported.
     import keras
 
@@ -41,6 +44,11 @@ def finetune(config: FinetuneConfig) -> dict:
     trainer = Trainer(config, task=task)
     if config.seeds == 1:
         return trainer.run()
+    if trainer.workers > 1:
+        raise UserError(
+            "several seeds are runs of one process each: with several workers, give --seed and --run_dir for one after the other. "
+            f"Received: seeds={config.seeds}, {trainer.workers} workers."
+        )
     run = RunDirectory(trainer.run_dir, overwrite=config.overwrite, config=config.to_dict())
     runs: list[dict] = []
     status = {"status": "running"}
@@ -72,7 +80,9 @@ def _finished(config: FinetuneConfig) -> dict | None:
         same = json.loads((path / "config.json").read_text("utf-8")) == config.to_dict()
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return {**results, "run_dir": config.run_dir} if same and results["status"] == "ok" else None
+    if not same or results["status"] != "ok" or not is_tidy(path):
+        return None
+    return {**results, "run_dir": config.run_dir}
 
 
 def _summary(runs: list[dict]) -> dict:

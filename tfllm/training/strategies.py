@@ -6,14 +6,21 @@ import functools
 import json
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+import keras
 import tensorflow as tf
 
 from tfllm.errors import UserError
 
+if TYPE_CHECKING:
+    from tfllm.training.model_parallel.placement import Placement
+
 
 @functools.cache
-def strategy(name: str = "auto", tpu: str | None = None) -> tf.distribute.Strategy:
+def strategy(
+    name: str = "auto", tpu: str | None = None, tensor_parallel: int | None = None
+) -> tf.distribute.Strategy | Placement:
     """The strategy of that name. A process has one of each: two of a kind can hang their collectives.
 
     Args:
@@ -21,20 +28,44 @@ def strategy(name: str = "auto", tpu: str | None = None) -> tf.distribute.Strate
             `"auto"`: several workers where TF_CONFIG names them, else mirrored on several GPUs, else the default device;
             `"cpu"`: no GPU; `"gpu"`: one GPU; `"mirrored"`: all visible GPUs, or all logical CPU devices where there is none;
             `"multi_worker"`: the processes that TF_CONFIG names (to be chosen before TensorFlow has been used);
-            `"tpu"`: a Cloud TPU.
+            `"tpu"`: a Cloud TPU;
+            `"model_parallel"`: weights split over the devices that JAX sees, where Keras runs on JAX (KERAS_BACKEND=jax), and there
+            `"auto"` is one device.
         tpu: name or address of the TPU; `"local"` on its own VM.
+        tensor_parallel: of `"model_parallel"`: devices that share a copy of the model; default: all.
 
     Raises:
-        UserError: another name, or there is no such device.
+        UserError: another name, there is no such device, or Keras runs on the wrong backend.
     """
     if name not in STRATEGIES:
         raise UserError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={name!r}.")
     if tpu is not None and name != "tpu":
         raise UserError(f"tpu goes with strategy=tpu. Received: strategy={name!r}, tpu={tpu!r}.")
+    if tensor_parallel is not None and name != "model_parallel":
+        raise UserError(
+            f"tensor_parallel goes with strategy=model_parallel. Received: strategy={name!r}, tensor_parallel={tensor_parallel}."
+        )
+    if name == "model_parallel":
+        from tfllm.training.model_parallel import model_parallel
+
+        return model_parallel(tensor_parallel)
+    if keras.backend.backend() != "tensorflow":
+        return _without_tensorflow(name)
     return STRATEGIES[name](tpu) if name == "tpu" else STRATEGIES[name]()
 
 
-def is_chief(chosen: tf.distribute.Strategy) -> bool:
+def _without_tensorflow(name: str) -> Placement:
+    if name != "auto":
+        raise UserError(
+            f"strategy={name} is of TensorFlow, and Keras runs on {keras.backend.backend()} (KERAS_BACKEND). Give auto for one device or "
+            "model_parallel for several, or take the TensorFlow backend."
+        )
+    from tfllm.training.model_parallel.placement import Placement
+
+    return Placement()
+
+
+def is_chief(chosen: tf.distribute.Strategy | Placement) -> bool:
     """Whether this process is the one that writes: the only one, or the first of several workers."""
     resolver = chosen.cluster_resolver
     return (
@@ -49,7 +80,7 @@ def is_chief(chosen: tf.distribute.Strategy) -> bool:
     )
 
 
-def worker_of(chosen: tf.distribute.Strategy) -> tuple[int, int]:
+def worker_of(chosen: tf.distribute.Strategy | Placement) -> tuple[int, int]:
     """`(this worker, workers)`."""
     extended = chosen.extended
     workers = getattr(extended, "_num_workers", 1)
@@ -126,4 +157,5 @@ STRATEGIES: dict[str, Callable[..., tf.distribute.Strategy]] = {
     "mirrored": _mirrored,
     "multi_worker": _multi_worker,
     "tpu": _tpu,
+    "model_parallel": None,  # of JAX, and imported only then
 }

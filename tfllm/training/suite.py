@@ -14,10 +14,12 @@ from typing import Any
 
 from tfllm import tasks
 from tfllm.errors import UserError
+from tfllm.metrics.json_scores import json_scores
 from tfllm.tasks.predictions_file import write_new
-from tfllm.tasks.suites import CI_METHOD, Suite, average, scored_splits, task_score
+from tfllm.tasks.suites import CI_METHOD, Suite, average, averages_over_seeds, scored_splits, task_score
 from tfllm.tasks.task import Task
 from tfllm.training.finetune_config import FinetuneConfig
+from tfllm.training.seeds import seed_statistics
 from tfllm.training.suite_tables import to_latex, to_markdown
 from tfllm.training.sweep import check_finished, finished, prepared, run_in_process
 
@@ -67,7 +69,7 @@ def run_suite(
 
     Returns:
         What `results.json` holds: `suite`, `status` (`"ok"`, `"failed"`: a task failed; `"interrupted"`), `settings`, `average`
-        (`value`, `ci95`, `ci_method`, `reason`) and `rows`, each with `task`, `how`, `status`, `metrics`, `scores` by split, `score`
+        (`value`, `ci95`, `ci_method`, `reason`, and with several seeds a run `over_seeds`: `values`, `mean`, `std`, `ci95`) and `rows`, each with `task`, `how`, `status`, `metrics`, `scores` by split, `score`
         (its part of the average) and, where it has none, `error`. And `run_dir`.
 
     Raises:
@@ -159,7 +161,7 @@ def kept(
             "scores": {split: score(task, split) for split in scored_splits(task)},
             "seconds": time.perf_counter() - started,
         }
-        write_new(file(path), (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode(), overwrite=False)
+        write_new(file(path), (json_scores(result, indent=2) + "\n").encode(), overwrite=False)
         return result
 
     return Way(name, run, check, unfit)
@@ -202,6 +204,7 @@ def _of_run(results: dict) -> dict:
             split: {name: value["mean"] for name, value in metrics.items()}
             | {"ci95": {name: value["ci95"] for name, value in metrics.items()}, "n": first[split]["n"]}
             | {"std": {name: value["std"] for name, value in metrics.items()}, "seeds": len(results["runs"])}
+            | {"values": {name: value["values"] for name, value in metrics.items()}}
             for split, metrics in over_seeds.items()
         }
         seconds = sum(one["seconds"]["total"] for one in results["runs"])
@@ -251,14 +254,15 @@ def _check_settings(path: Path, then: Mapping[str, Any] | None, now: Mapping[str
 
 def _write(directory: Path, status: str, suite: Suite, settings: Mapping[str, Any], rows: list[dict]) -> dict:
     done = {row["task"]: row for row in rows if row["status"] == "ok"}
-    found = average(
-        suite,
-        {name: row["scores"] for name, row in done.items()},
-        {name: row["metrics"] for name, row in done.items()},
-    )
-    value, reason, interval = found.value, found.reason, found.ci95
+    scores, metrics = ({name: row[key] for name, row in done.items()} for key in ("scores", "metrics"))
+    found = average(suite, scores, metrics)
+    value, reason, interval, method, seeds = found.value, found.reason, found.ci95, CI_METHOD, None
+    by_seed = averages_over_seeds(suite, scores, metrics) if value is not None else None
+    if by_seed is not None:
+        seeds = seed_statistics(by_seed)
+        interval, method = seeds["ci95"], f"Student's t over the averages of {len(by_seed)} seeds"
     if value is not None and settings.get("limit"):
-        value, interval = None, None
+        value, interval, seeds = None, None, None
         reason = f"only the first {settings['limit']} examples of each task were scored"
     result = {
         "suite": suite.name,
@@ -268,13 +272,14 @@ def _write(directory: Path, status: str, suite: Suite, settings: Mapping[str, An
             "value": value,
             "reason": reason,
             "ci95": interval and list(interval),
-            "ci_method": interval and CI_METHOD,
+            "ci_method": interval and method,
+            "over_seeds": seeds,
         },
         "rows": [{**row, "name": suite.short(row["task"])} for row in rows],
         "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
     for name, text in (
-        ("results.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n"),
+        ("results.json", json_scores(result, indent=2) + "\n"),
         ("table.md", to_markdown(result)),
         ("table.tex", to_latex(result)),
     ):

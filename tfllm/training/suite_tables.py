@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 _COLUMNS = ("task", "how", "split", "metric", "score", "95 % interval", "n", "note")
@@ -36,12 +37,14 @@ def suite_table(result: Mapping) -> tuple[list[str], list[list[str]]]:
         for split, scores in row["scores"].items():
             intervals = scores.get("ci95") or {}
             for number, metric in enumerate(dict.fromkeys([*row["metrics"], *intervals])):
-                note = _counts(scores) if number == 0 else ""
+                note = ", ".join(filter(None, [_counts(scores) if number == 0 else "", _spread(scores, metric)]))
                 values = [_number(scores.get(metric)), _interval(intervals.get(metric)), str(scores.get("n", "-"))]
                 rows.append([row["name"], row["how"], split, metric, *values, note])
     average = result["average"]
     values = [_number(average["value"]), _interval(average["ci95"]), "-"]
-    rows.append(["average", "-", "-", "official", *values, average["reason"] or ""])
+    seeds = average.get("over_seeds")
+    spread = f"of {len(seeds['values'])} seeds, deviation {seeds['std']:.4f}" if seeds else ""
+    rows.append(["average", "-", "-", "official", *values, average["reason"] or spread])
     columns = list(_COLUMNS)
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -93,9 +96,19 @@ def _counts(scores: Mapping) -> str:
     return ", ".join(told)
 
 
+def _spread(scores: Mapping, metric: str) -> str:
+    deviation = (scores.get("std") or {}).get(metric)
+    return "" if deviation is None else f"deviation {deviation:.4f}"
+
+
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if _undefined(value) else f"{value:.4f}"
 
 
 def _interval(value) -> str:
-    return "-" if value is None else f"{value[0]:.4f} to {value[1]:.4f}"
+    return "-" if value is None or any(map(_undefined, value)) else f"{value[0]:.4f} to {value[1]:.4f}"
+
+
+def _undefined(value: float | None) -> bool:
+    """Whether there is no such score: `None` where it was read from JSON, which has no NaN."""
+    return value is None or math.isnan(value)

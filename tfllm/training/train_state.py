@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfllm.errors import UserError
 
@@ -41,6 +40,8 @@ def write_state(model: keras.Model, state: dict[str, np.ndarray]) -> None:
 
 
 def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    # An optimizer's variables have names that begin with those of models, whose count in a process is no matter.
+    counted = {v.path.split("/", 1)[0] + "_" for v in model.trainable_variables}
     # Paths alone are not unique (every dropout's seed has the same), and places alone say nothing to a reader.
     for part, variables in (
         ("model", [v for v in model.variables if not _is_metric(v, model)]),
@@ -48,7 +49,8 @@ def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
         ("metrics", model.metrics_variables),
     ):
         for place, variable in enumerate(variables):
-            yield f"{part}/{place:04d}/{_below_the_model(variable.path)}", variable
+            name = _below_the_model(variable.path)
+            yield f"{part}/{place:04d}/{_without(counted, name) if part == 'optimizer' else name}", variable
 
 
 def _is_metric(variable: keras.Variable, model: keras.Model) -> bool:
@@ -60,6 +62,11 @@ def _below_the_model(path: str) -> str:
     return path.split("/", 1)[-1]
 
 
+def _without(prefixes: set[str], name: str) -> str:
+    return name.removeprefix(next((prefix for prefix in prefixes if name.startswith(prefix)), ""))
+
+
 def _copy(variable: keras.Variable) -> np.ndarray:
-    # TensorFlow's conversion also sums what the replicas of a metric have counted.
-    return np.array(tf.convert_to_tensor(variable.value))
+    # A tensor first: TensorFlow's conversion sums what the replicas of a metric have counted, JAX's brings a split variable together.
+    # (`cast` and not `convert_to_tensor`, which gives TensorFlow's mirrored metrics back as they are.)
+    return np.array(keras.ops.cast(variable.value, variable.dtype))

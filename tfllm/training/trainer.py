@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
+from safetensors import SafetensorError
 
 import tfllm
 from tfllm.checkpoints.kerashub import preset_of
@@ -33,7 +36,9 @@ from tfllm.training.finetune_task import make_task
 from tfllm.training.gemm import gemm_peak
 from tfllm.training.learning_curve import plot_learning_curve
 from tfllm.training.machine import machine, versions
+from tfllm.training.many_steps import check_steps_per_call
 from tfllm.training.model_card import base_name, model_card
+from tfllm.training.model_parallel.support import check_supported
 from tfllm.training.optimizers import optimizer
 from tfllm.training.preemption import Preempted, PreemptionNotice
 from tfllm.training.resumable_fit import fit_from
@@ -42,7 +47,13 @@ from tfllm.training.run_directory import RunDirectory, default_run_dir
 from tfllm.training.strategies import strategy
 from tfllm.training.train_state import write_state
 from tfllm.training.tuning import prepare, write_adapter
-from tfllm.training.workers import Workers
+from tfllm.training.workers import WorkerLost, Workers
+
+if TYPE_CHECKING:
+    from tfllm.data import Batches
+    from tfllm.training.model_parallel.placement import Placement
+
+_log = logging.getLogger("tfllm")
 
 
 class Trainer:
@@ -91,29 +102,49 @@ class Trainer:
         Raises:
             UserError: as for the class, or the loss is no longer a number. The run directory then says that the run
                 failed, and keeps what was recorded.
+            Preempted: SIGTERM was received; while training, a checkpoint has been saved.
         """
+        with PreemptionNotice() as self._notice:
+            try:
+                return self._run_to_the_end()
+            except Preempted as stopped:
+                _log.warning("%s", stopped)
+                raise
+
+    def _run_to_the_end(self) -> dict:
         started = time.perf_counter()
         config = self.config.to_dict()
         if self._workers.is_chief:  # first of all: several workers must be known before TensorFlow is used
             RunDirectory.check(self.run_dir, overwrite=self.config.overwrite, config=config)
+        self._notice.listen()
+        if self._workers.count > 1 and not self.config.run_dir:
+            raise UserError("several workers need one run_dir, which all of them read: give --run_dir. Received: none.")
         keras.utils.set_random_seed(self.config.seed)
-        self._prepare()
-        with self._workers.directory(self.run_dir) as directory:
-            run = RunDirectory(directory, overwrite=self.config.overwrite, config=config)
-            with run.locked(), self._workers.watched():
-                return {**self._run(run, started), "run_dir": str(self.run_dir)}
+        with self._workers.watched():
+            self._prepare()
+            with self._workers.directory(self.run_dir) as directory:
+                run = RunDirectory(directory, overwrite=self.config.overwrite, config=config)
+                with run.locked():
+                    return {**self._run(run, started), "run_dir": str(self.run_dir)}
 
     def _run(self, run: RunDirectory, started: float) -> dict:
+        run.tidy()  # after a process that was killed
+        finished = run.finished()
+        if self._workers.any(finished is not None):
+            return finished or {"status": "ok"}
         self._checkpoints = RunCheckpoints(Path(self.run_dir) / "checkpoints", keep=self.config.keep_checkpoints)
         self._resumed = self._restore(run)
         if run.goes_on and self._resumed is None:
             run.clear()  # killed before its first checkpoint
         facts = self._facts()
+        if self._resumed is not None:
+            _check_unchanged(run.results().get("fingerprints", {}), facts["fingerprints"])
         run.write_json("results.json", {"status": "running", **facts})
         run.write_json("config.json", self.config.to_dict())
         prepared = time.perf_counter()
         try:
-            results = {"status": "ok", **facts} | self._train(run)
+            with self._workers.watched():
+                results = {"status": "ok", **facts} | self._train(run)
             trained = time.perf_counter()
             if not self._workers.is_chief:
                 return results
@@ -127,26 +158,31 @@ class Trainer:
             run.write_text("README.md", model_card(self.config, self.task, results))
             run.write_json("results.json", results)
         except BaseException as error:  # also an interrupt: whatever ends the run, its directory says so
-            status = "interrupted" if isinstance(error, (Preempted, KeyboardInterrupt)) else "failed"
+            others_doing = isinstance(error, (Preempted, KeyboardInterrupt, WorkerLost))
+            status = "interrupted" if others_doing else "failed"
             run.write_json("results.json", {"status": status, "error": f"{type(error).__name__}: {error}", **facts})
             raise
-        # model/ holds the best weights, and there is nothing to go on with.
-        (run / "best.weights.h5").unlink(missing_ok=True)
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        run.tidy()
         return results
 
     @functools.cached_property
     def _workers(self) -> Workers:
-        return Workers(strategy(self.config.strategy, self.config.tpu))
+        return Workers(strategy(self.config.strategy, self.config.tpu, self.config.tensor_parallel))
 
     @property
-    def _strategy(self) -> tf.distribute.Strategy:
+    def workers(self) -> int:
+        """How many processes train together."""
+        return self._workers.count
+
+    @property
+    def _strategy(self) -> tf.distribute.Strategy | Placement:
         return self._workers.strategy
 
     def _prepare(self) -> None:
         """Everything that can fail because of what the user gave: model, data, optimizer."""
         config = self.config
         check_external_loggers(config)
+        check_supported(config, self.task)
         for split in ("train", *self._splits["validation"]):
             if not self.task.labelled(split):
                 raise UserError(f"{self.task.name}: the split {split!r} has no labels, and training needs them.")
@@ -161,18 +197,15 @@ class Trainer:
         self._max_length = model_length(self.model, config.max_length)
         layout = model_layout(self.model, config.layout, self.task.strategy.layouts)
         self._reading = {"max_length": self._max_length, "layout": layout, "cache_dir": config.cache_dir}
-        self._batches = self.task.pipeline(
-            "train",
-            self.model.tokenizer,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            pooled=self.model.pooled,
-            replicas=self._strategy.num_replicas_in_sync * config.micro_batches,
-            shard=(self._workers.index, self._workers.count),
-            **self._reading,
-        )
+        self._batches = self._pipeline((self._workers.index, self._workers.count))
         total = self._batches.steps_per_epoch * config.epochs
         self._total_steps = min(total, config.max_steps or total)
+        check_steps_per_call(
+            config.steps_per_call,
+            self._batches.steps_per_epoch,
+            max_steps=config.max_steps,
+            eval_every=config.evaluation_interval,
+        )
         with self._strategy.scope():
             self.model.compile(
                 optimizer(
@@ -185,9 +218,25 @@ class Trainer:
                     clip_norm=config.clip_norm,
                     layer_decay=config.layer_decay,
                     micro_batches=config.micro_batches,
+                    ema_momentum=config.ema,
+                    momentum=config.momentum,
                 ),
                 **self.model.compile_defaults(),
+                steps_per_execution=config.steps_per_call,
+                jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
             )
+
+    def _pipeline(self, shard: tuple[int, int]) -> Batches:
+        return self.task.pipeline(
+            "train",
+            self.model.tokenizer,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            pooled=self.model.pooled,
+            replicas=self._strategy.num_replicas_in_sync * self.config.micro_batches,
+            shard=shard,
+            **self._reading,
+        )
 
     def _restore(self, run: RunDirectory) -> RunCheckpoint | None:
         """Puts the newest checkpoint into the model; `None` where there is none: a new run, or one killed before its first."""
@@ -196,7 +245,13 @@ class Trainer:
         if not step:
             return None
         if checkpoint is None:  # another worker than the chief
-            checkpoint = self._checkpoints.read(step)
+            try:
+                checkpoint = self._checkpoints.read(step)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                raise UserError(
+                    "run_dir must be a directory that all workers read, with one and the same content: worker "
+                    f"{self._workers.index} does not find the chief's checkpoint of step {step} ({error}). Received: {self.run_dir}."
+                ) from error
         with self._strategy.scope():
             self.model.build_to_train(self._batches.dataset(0, 1).element_spec)
             write_state(self.model, checkpoint.arrays)
@@ -204,8 +259,8 @@ class Trainer:
 
     def _train(self, run: RunDirectory) -> dict:
         start_step = 0 if self._resumed is None else self._resumed.step
-        with PreemptionNotice() as notice:
-            callbacks = self._callbacks(run, notice)
+        with self._notice.noted():
+            callbacks = self._callbacks(run, self._notice)
             try:
                 fit_from(
                     self.model,
@@ -215,6 +270,7 @@ class Trainer:
                     steps_per_epoch=self._batches.steps_per_epoch,
                     epochs=self.config.epochs,
                     callbacks=callbacks,
+                    stopped=self._resumed is not None and self._resumed.state.get("stopped", False),
                 )
             finally:
                 self._progress.close()
@@ -223,6 +279,8 @@ class Trainer:
         return {
             **({"resumed_after_step": start_step} if start_step else {}),
             "steps": self._evaluate.step,
+            "skipped_steps": self._guard.skipped_steps,
+            "compiled_by_xla": bool(self.model.jit_compile),
             "best_step": self._best.best_step,
             "evaluations": self._evaluate.history,
             "selection_split": self._evaluate.split,
@@ -230,7 +288,8 @@ class Trainer:
 
     def _callbacks(self, run: RunDirectory, notice: PreemptionNotice) -> list[keras.callbacks.Callback]:
         config, monitor = self.config, f"val_{self.task.main_metric}"
-        self._throughput = Throughput(self._batches)
+        of_all_workers = self._batches if self._workers.count == 1 else self._pipeline((0, 1))
+        self._throughput = Throughput(of_all_workers)
         self._evaluate = Evaluate(
             self.task,
             self._splits["validation"][0],
@@ -241,7 +300,13 @@ class Trainer:
         chief = self._workers.is_chief
         self._best = BestCheckpoint(Path(self.run_dir) / "best.weights.h5", monitor=monitor, writes=chief)
         self._progress = Progress(max_steps=config.max_steps)
-        callbacks = [self._throughput, NanGuard(), self._evaluate, self._best]
+        self._guard = NanGuard(
+            0 if config.debug_nan else config.max_skipped_steps,
+            batches=of_all_workers,
+            examples=self.task.examples("train"),
+            directory=run / "nan_batch",
+        )
+        callbacks = [self._throughput, self._guard, self._evaluate, self._best]
         if config.early_stopping is not None:
             callbacks.append(EarlyStopping(monitor, patience=config.early_stopping))
         if config.max_steps is not None:
@@ -260,6 +325,7 @@ class Trainer:
             resumed=self._resumed,
             notice=notice,
             writes=chief,
+            any_worker=self._workers.any,
         )
         return [*callbacks, checkpoint]
 
@@ -284,12 +350,16 @@ class Trainer:
             )
         plot_learning_curve(run / "metrics.jsonl", run / "learning_curve.png", score=f"val_{self.task.main_metric}")
         # Replicas on a CPU share its cores; those on GPUs have one each.
-        devices = max(1, len(tf.config.list_logical_devices("GPU")) and self._strategy.num_replicas_in_sync)
+        on_gpus = bool(tf.config.list_logical_devices("GPU"))
+        devices = self._strategy.num_replicas_in_sync if on_gpus else self._workers.count
         return {
             "scores": scores,
             "truncated": truncated,
             "baseline": {split: self.task.baseline(split) for split in scores} if self.task.baseline else {},
-            "throughput": self._throughput.summary(devices * gemm_peak(self.model.compute_dtype)),
+            "throughput": self._throughput.summary(
+                # Measured by TensorFlow, which JAX's devices are hidden from.
+                devices * gemm_peak(self.model.compute_dtype) if keras.backend.backend() == "tensorflow" else None
+            ),
         }
 
     def _facts(self) -> dict:
@@ -317,6 +387,9 @@ class Trainer:
             "skipped_rows": {split: self.task.examples(split).report.skipped for split in splits},
             "fingerprints": {split: self.task.examples(split).fingerprint for split in splits},
             "total_steps": self._total_steps,
+            "scored_weights": "as trained"
+            if self.config.ema is None
+            else f"exponential moving average, {self.config.ema}",
             "replicas": self._strategy.num_replicas_in_sync,
             "versions": versions(),
             "machine": machine(),
@@ -336,16 +409,28 @@ def load_model(config: FinetuneConfig, task: Task) -> keras.Model:
             f"{task.name} needs a {kind.head}, and a KerasHub preset is loaded as a classifier only. "
             f"Received: {config.model}. Give a Hugging Face directory."
         )
+    if preset is not None and config.remat:
+        raise UserError(f"remat is of tfllm's own models: give a Hugging Face directory. Received: {config.model}, a preset.")
     model = (tfllm.load if preset is None else tfllm.from_keras_hub)(
         name if preset is None else preset,
         head=kind.head,
         fresh_head=config.fresh_head,
         dtype=config.dtype,
+        **({"remat": True} if config.remat else {}),
         **kind.head_options(task),
     )
     if model.tokenizer is None:
         raise UserError(f"fine-tuning needs a tokenizer beside the weights. Received: {config.model}, which has none.")
     return model
+
+
+def _check_unchanged(before: dict[str, str], now: dict[str, str]) -> None:
+    changed = [split for split in before if now.get(split) != before[split]]
+    if changed:
+        raise UserError(
+            f"a run goes on with the data that it began with. Received: other examples in {', '.join(changed)}. "
+            "Give the same files, or begin anew with --overwrite or another --run_dir."
+        )
 
 
 def _splits_of(task: Task) -> dict[str, list[str]]:

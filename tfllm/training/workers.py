@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from tfllm.errors import UserError
 from tfllm.training.strategies import is_chief, worker_of
+
+
+class WorkerLost(UserError):
+    """Another process of this run is gone."""
 
 
 class Workers:
@@ -39,12 +44,25 @@ class Workers:
 
     def agreed(self, step: int) -> int:
         """The chief's `step`, on every worker."""
-        if self.count == 1:
-            return step
-        mine = tf.constant(step if self.is_chief else 0, tf.int64)
+        return step if self.count == 1 else self._total(step if self.is_chief else 0)
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set on one of the workers. All of them must ask, and wait for each other."""
+        return flag if self.count == 1 else self._total(int(flag)) > 0
+
+    def _total(self, number: int) -> int:
         local = self.strategy.num_replicas_in_sync // self.count
-        total = self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: mine), axis=None)
-        return int(total.numpy()) // local
+        return int(self._sum(tf.constant(number, tf.int64)).numpy()) // local
+
+    @functools.cached_property
+    def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Over all replicas."""
+
+        @tf.function
+        def total(mine):
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(lambda: mine), axis=None)
+
+        return total
 
     @contextlib.contextmanager
     def directory(self, run_dir: str | os.PathLike) -> Iterator[str]:
@@ -60,17 +78,25 @@ class Workers:
         """Turns what TensorFlow raises when another worker is gone into one error that says what to do.
 
         Raises:
-            UserError: another worker was lost. TensorFlow notices within about 10 seconds of silence.
+            WorkerLost: another worker was lost. TensorFlow notices within about 10 seconds of silence.
         """
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
             if self.count == 1:
                 raise
-            raise UserError(
-                f"worker {self.index} of {self.count}: another worker was lost ({str(error).splitlines()[0][:200]}). "
+            raise WorkerLost(
+                f"worker {self.index} of {self.count}: another worker was lost ({_reason(error)}). "
                 "Start all workers again with the same command: they go on from the last checkpoint."
             ) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The line that says it, of many that say where in the graph it was noticed."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    saying = ("unhealthy", "aborted by", "unavailable", "connection", "closed")
+    telling = [line for line in lines if any(word in line.lower() for word in saying)]
+    return (telling or lines or [type(error).__name__])[0][:200]
 
 
 def _rows_in(batch: tuple, parts: int) -> tf.data.Dataset:

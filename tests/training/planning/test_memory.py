@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tfllm import models, training
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
 from tfllm.training.planning import Setup, count_parameters, memory, suggest
@@ -29,8 +31,25 @@ def test_the_state_is_weights_copies_and_slots():
     assert (base.weights, base.weight_copies, base.optimizer) == (4 * count, 2 * count, 8 * count)
     single = need(dtype="float32")
     assert single.weight_copies == 0 and single.activations > 1.3 * base.activations
-    assert need(optimizer="lion").optimizer == 4 * count and need(optimizer="sgd").optimizer == 0
+    assert need(optimizer="lion").optimizer == need(optimizer="sgd").optimizer == 4 * count
+    assert need(ema=True).optimizer == 12 * count
     assert need(batch=1, length=1).peak_at == "update" and need(batch=1, length=1).gradients == 4 * count
+
+
+@pytest.mark.parametrize(
+    "name, ema", [("adamw", False), ("adamw", True), ("adafactor", False), ("lion", True), ("muon", False), ("sgd", False)]
+)
+@pytest.mark.parametrize("experts", [0, 4])
+def test_slots_are_those_that_the_optimizer_makes(name, ema, experts):
+    sizes = {"num_experts": experts, "expert_intermediate_size": 96, "experts_per_token": 2} if experts else {}
+    config = decoder_shape(layers=2, width=64, heads=4, vocab=300).replace(**sizes)
+    model = models.CausalLM(config)
+    model({"token_ids": np.ones((1, 4), "int32")})
+    made = training.optimizer(name, 1e-3, ema_momentum=0.9 if ema else None)
+    made.build(model.trainable_variables)
+    held = 4 * sum(int(np.prod(v.shape)) for v in made.variables if len(v.shape) > 1 or v.shape == (64,))
+    planned = memory(config, "causal_lm", Setup(optimizer=name, ema=ema)).optimizer
+    assert planned == pytest.approx(held, rel=0.05)  # Adafactor's factors, and Muon's vectors, are not counted
 
 
 def test_shares_divide_what_they_should():

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from pathlib import Path
 
 from tfllm.training.callbacks.step_callback import StepCallback
+from tfllm.training.moving_averages import averaged_weights
+from tfllm.training.run_checkpoints import sha256_of
+
+_log = logging.getLogger("tfllm")
 
 
 class BestCheckpoint(StepCallback):
     """Saves the weights whenever the monitored metric gets better, and puts the best ones back when training ends.
 
-    The file is replaced in one move, so a run killed at any moment leaves the weights of one whole evaluation. A metric
-    that is NaN counts as the worst there is. Of equal scores the first is kept.
+    Where the optimizer keeps moving averages of the weights, it is they that are saved, as it is they that `Evaluate` has scored.
+
+    The file is replaced in one move, so a run killed at any moment leaves the weights of one whole evaluation. Where it is not what
+    was written (its checksum is kept), that is logged as a warning and the last weights stay. A metric that is NaN counts as the worst
+    there is. Of equal scores the first is kept.
 
     Args:
         path: file to write; Keras wants it to end in `.weights.h5`.
@@ -29,17 +37,18 @@ class BestCheckpoint(StepCallback):
         callbacks=[training.Evaluate(task), training.BestCheckpoint("best.weights.h5", monitor="val_accuracy")]
     """
 
-    resumed = ("best", "best_step")
+    resumed = (*StepCallback.resumed, "best", "best_step", "_sha256")
 
     def __init__(self, path: str | os.PathLike, monitor: str, *, restore: bool = True, writes: bool = True):
         super().__init__()
         self.path, self.monitor, self.restore, self.writes = Path(path), monitor, restore, writes
         self.best: float | None = None
         self.best_step: int | None = None
+        self._sha256: str | None = None
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self.best = self.best_step = None
+        self.best = self.best_step = self._sha256 = None
 
     def on_step_end(self, step, logs):
         self._keep_if_better(logs)
@@ -49,8 +58,18 @@ class BestCheckpoint(StepCallback):
 
     def on_train_end(self, logs=None):
         self._keep_if_better(logs or {})
-        if self.restore and self.best_step not in (None, self.step):
-            self.model.load_weights(self.path)
+        if not self.restore or self.best_step in (None, self.step):
+            return
+        if self.writes and (not self.path.exists() or sha256_of(self.path) != self._sha256):
+            _log.warning(
+                "%s is damaged or missing: the weights stay those of step %d, not of the best one, %d.",
+                self.path,
+                self.step,
+                self.best_step,
+            )
+            self.best_step = self.step
+            return
+        self.model.load_weights(self.path)
 
     def _keep_if_better(self, logs: dict) -> None:
         if self.monitor not in logs:
@@ -59,6 +78,8 @@ class BestCheckpoint(StepCallback):
         if self.best is None or value > self.best:
             if self.writes:
                 temporary = self.path.with_name("partial-" + self.path.name)
-                self.model.save_weights(temporary, overwrite=True)
+                with averaged_weights(self.model):
+                    self.model.save_weights(temporary, overwrite=True)
+                self._sha256 = sha256_of(temporary)
                 os.replace(temporary, self.path)
             self.best, self.best_step = value, self.step

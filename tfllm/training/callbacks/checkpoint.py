@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -17,8 +17,8 @@ from tfllm.training.train_state import read_state, write_state
 class Checkpoint(StepCallback):
     """Writes checkpoints while training goes on, and resumes from one. It must be the last of the callbacks.
 
-    The state is copied between two steps and written by a thread of its own. A step that ends an epoch is saved after the
-    other callbacks have seen the epoch end, so that a resumed run need not do that again.
+    The state is copied between two steps and written by a thread of its own. A step that ends an epoch, or training, is saved
+    after the other callbacks have seen the epoch end, so that a resumed run need not do that again.
 
     Args:
         checkpoints: where to.
@@ -28,6 +28,7 @@ class Checkpoint(StepCallback):
         resumed: the checkpoint to go on with.
         notice: says whether the process has been asked to stop.
         writes: whether this process is the one that writes (the chief of several).
+        any_worker: of a flag, whether it is set on one of the workers, which all ask at the same steps: all stop with the same one.
 
     Raises:
         Preempted: after a notice, when the checkpoint is on disk.
@@ -46,10 +47,12 @@ class Checkpoint(StepCallback):
         resumed: RunCheckpoint | None = None,
         notice: PreemptionNotice | None = None,
         writes: bool = True,
+        any_worker: Callable[[bool], bool] = bool,
     ):
         super().__init__()
         self.checkpoints, self.every, self.steps_per_epoch = checkpoints, every, steps_per_epoch
         self.others, self.resumed_from, self.notice, self.writes = others, resumed, notice, writes
+        self.any_worker, self._stops = any_worker, False
         self.seconds = 0.0
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future | None = None
@@ -74,14 +77,14 @@ class Checkpoint(StepCallback):
             self.resumed_from = None  # its arrays are as large as model and optimizer
 
     def on_step_end(self, step, logs):
-        due = (self.every is not None and self.is_due(self.every)) or self._asked_to_stop
-        if due and step % self.steps_per_epoch == 0:
+        due = (self.every is not None and self.is_due(self.every)) or self._asked_to_stop()
+        if due and (step % self.steps_per_epoch == 0 or self.model.stop_training):
             self._due_at_epoch_end = True
         elif due:
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._due_at_epoch_end or self._asked_to_stop:
+        if self._asked_to_stop() or self._due_at_epoch_end:
             self._due_at_epoch_end = False
             self._save()
 
@@ -93,9 +96,9 @@ class Checkpoint(StepCallback):
         self._wait()
         self._writer.shutdown()
 
-    @property
     def _asked_to_stop(self) -> bool:
-        return self.notice is not None and self.notice.received
+        self._stops = self._stops or self.any_worker(self.notice is not None and self.notice.received)
+        return self._stops
 
     def _save(self) -> None:
         started = time.perf_counter()
@@ -103,10 +106,13 @@ class Checkpoint(StepCallback):
         arrays = read_state(self.model)  # on every worker: the metrics are summed over them
         if self.writes:
             callbacks = {type(c).__name__: c.state() for c in (*self.others, self) if hasattr(c, "state")}
-            checkpoint = RunCheckpoint(self.step, arrays, {"callbacks": callbacks})
+            # Training that was stopped (early, or at a bound) is not gone on with.
+            state = {"callbacks": callbacks, "stopped": bool(self.model.stop_training)}
+            checkpoint = RunCheckpoint(self.step, arrays, state)
             self._pending = self._writer.submit(self.checkpoints.write, checkpoint)
-        if self._asked_to_stop:
+        if self._stops:
             self._wait()
+            self.any_worker(True)  # others than the chief stay until it is written
             raise Preempted(self.step)
         self.seconds += time.perf_counter() - started
 

@@ -6,10 +6,13 @@ import time
 
 from tfllm.errors import UserError
 from tfllm.training.callbacks.step_callback import StepCallback
+from tfllm.training.moving_averages import averaged_weights
 
 
 class Evaluate(StepCallback):
     """Scores the model on a split and puts `val_<metric>` into Keras' logs, for `History` and later callbacks.
+
+    Where the optimizer keeps moving averages of the weights, it is they that are scored (see `training.averaged_weights`).
 
     Args:
         task: a `tfllm.tasks.Task`, or anything with `metrics`, their names, and `evaluate(model, split, **options) ->
@@ -26,7 +29,7 @@ class Evaluate(StepCallback):
         model.fit(task.batches("train", model.tokenizer), callbacks=[training.Evaluate(task, "validation", every=100)])
     """
 
-    resumed = ("history", "seconds", "_done_at")
+    resumed = (*StepCallback.resumed, "history", "seconds", "_done_at")
 
     def __init__(self, task, split: str = "validation", *, every: int | None = None, **options):
         super().__init__()
@@ -56,7 +59,8 @@ class Evaluate(StepCallback):
 
     def _evaluate(self, logs: dict | None) -> None:
         start = time.perf_counter()
-        scores = self.task.evaluate(self.model, self.split, **self.options)
+        with averaged_weights(self.model):
+            scores = self.task.evaluate(self.model, self.split, **self.options)
         self.seconds += time.perf_counter() - start
         self._done_at = self.step
         metrics = {name: float(scores[name]) for name in self.task.metrics}

@@ -27,26 +27,37 @@ class JsonlMetrics(MetricsRecorder):
         model.fit(data, callbacks=[training.JsonlMetrics("metrics.jsonl", every=10)])
     """
 
+    resumed = (*MetricsRecorder.resumed, "_lines")
+
     def __init__(self, path: str | os.PathLike, *, every: int = 1):
         super().__init__(every)
         self.path = Path(path)
-        self._file = None
+        self._file, self._lines = None, 0
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # flushed at every line
+        self._open()
+        self._lines = len(self._read())
 
     def resume(self, step, done_in_epoch, state):
-        """The lines of steps that are about to be done again are taken out."""
+        """What was written after the checkpoint is taken out: it is about to be done again."""
         super().resume(step, done_in_epoch, state)
-        kept = [line for line in self.path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+        kept = [line for line in self._read()[: self._lines] if _step_of(line) <= step]
         self._file.close()
         write_new(self.path, "".join(f"{line}\n" for line in kept).encode(), overwrite=True)
-        self._file = open(self.path, "a", encoding="utf-8", buffering=1)
+        self._lines = len(kept)
+        self._open()
 
     def write(self, values):
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+        self._lines += 1
+
+    def _open(self) -> None:
+        self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # flushed at every line
+
+    def _read(self) -> list[str]:
+        return self.path.read_text("utf-8").splitlines()
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)

@@ -18,11 +18,15 @@ class MetricsRecorder(StepCallback):
         every: steps from one record to the next.
     """
 
+    # A last step that no line was due for is written when training ends, be it by another process.
+    resumed = (*StepCallback.resumed, "_latest", "_latest_written", "_evaluation_written")
+
     def __init__(self, every: int = 1):
         super().__init__()
         if every < 1:
             raise UserError(f"{type(self).__name__}: every must be at least 1. Received: every={every!r}.")
         self.every = every
+        self._latest, self._latest_written, self._evaluation_written = None, True, None
 
     def write(self, values: dict[str, float]) -> None:
         """Records `values`; `values["step"]` is the step they belong to."""

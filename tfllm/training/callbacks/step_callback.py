@@ -21,8 +21,8 @@ class StepCallback(keras.callbacks.Callback):
         ...         print(step, logs["loss"])
     """
 
-    resumed: tuple[str, ...] = ()
-    """Attributes that a resumed run goes on with; their values are JSON-ready."""
+    resumed: tuple[str, ...] = ("epoch", "_steps_before_epoch")
+    """Attributes that a resumed run goes on with; their values are JSON-ready. A subclass adds its own to these."""
 
     def __init__(self):
         super().__init__()

@@ -27,7 +27,15 @@ class Throughput(StepCallback):
         print(throughput.summary())
     """
 
-    resumed = ("first_step_seconds", "seconds", "steps", "examples", "tokens", "_squared_lengths")
+    resumed = (
+        *StepCallback.resumed,
+        "first_step_seconds",
+        "seconds",
+        "steps",
+        "examples",
+        "tokens",
+        "_squared_lengths",
+    )
 
     def __init__(self, batches, *, window: int = 20):
         super().__init__()

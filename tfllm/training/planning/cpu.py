@@ -7,17 +7,18 @@ from tfllm.training.planning.parameters import is_sparse, stacks
 
 _MIB = 2**20
 # What tracing, Grappler's and XLA's compilation and the threads take on a CPU, beside the tensors; measured with models 16 wide
-# (bench/memory.py): so much at all, and for each block, with dropout and without.
-_CPU_RUNTIME, _CPU_BLOCK, _CPU_PLAIN_BLOCK = 125 * _MIB, 37 * _MIB, 22 * _MIB
+# (bench/memory.py): so much at all, and for each block, with dropout and without, and what is added where it is there twice.
+_CPU_RUNTIME, _CPU_BLOCK, _CPU_PLAIN_BLOCK, _CPU_BLOCK_AGAIN = 165 * _MIB, 37 * _MIB, 22 * _MIB, 12 * _MIB
 # glibc's malloc takes larger blocks from the system and gives them back; smaller ones stay in its heap (mallopt(3), M_MMAP_THRESHOLD).
 _LARGEST_IN_HEAP = 32 * _MIB
 
 
-def cpu_runtime(config: TransformerConfig) -> float:
-    """Bytes that training takes beside its tensors."""
+def cpu_runtime(config: TransformerConfig, rematerialised: bool = False) -> float:
+    """Bytes that training takes beside its tensors; `rematerialised`: blocks stand twice in the graph."""
     layers = config.num_layers + (config.num_decoder_layers or 0)
     has_dropout = config.dropout or config.attention_dropout
-    return _CPU_RUNTIME + layers * (_CPU_BLOCK if has_dropout else _CPU_PLAIN_BLOCK)
+    block = _CPU_BLOCK if has_dropout else _CPU_PLAIN_BLOCK
+    return _CPU_RUNTIME + layers * (block + (_CPU_BLOCK_AGAIN if rematerialised else 0))
 
 
 def large_gradients(config: TransformerConfig, head: str) -> float:

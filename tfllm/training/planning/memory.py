@@ -14,11 +14,19 @@ from tfllm.training.planning.activations import (
     top_activations,
 )
 from tfllm.training.planning.cpu import cpu_runtime, large_gradients
-from tfllm.training.planning.parameters import ParameterCount, block_parameters, count_parameters, is_sparse, stacks
+from tfllm.training.planning.parameters import (
+    ParameterCount,
+    block_parameters,
+    count_parameters,
+    feed_forward_parameters,
+    is_sparse,
+    stacks,
+)
 
 _LANGUAGE_MODELS = ("masked_lm", "causal_lm", "seq2seq_lm")
 REMATS = ("none", "selective", "full")
-SLOTS = {"adamw": 2, "lion": 1, "sgd": 0}
+# Float32 values that an optimizer keeps for each weight. Keras' Adafactor has a whole slot beside its factors, which are small.
+SLOTS = {"adamw": 2, "adafactor": 1, "lion": 1, "muon": 1, "sgd": 1}
 _F = 4
 
 
@@ -35,7 +43,8 @@ class Setup:
         shard_state: gradients and optimizer state (and float32 master weights) are divided over the data shares, too (ZeRO, FSDP).
         sequence_parallel: what tensor parallelism leaves whole is divided along the sequence.
         dtype: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
-        optimizer: a name in `SLOTS`.
+        optimizer: a name in `SLOTS`; sgd with its momentum.
+        ema: an exponential moving average of the weights is kept.
         remat: `"none"`, `"selective"` (attention's scores are computed again) or `"full"` (all of a block but its input).
         on_cpu: count what TensorFlow's own machinery takes on a CPU.
     """
@@ -51,6 +60,7 @@ class Setup:
     sequence_parallel: bool = False
     dtype: str = "float32"
     optimizer: str = "adamw"
+    ema: bool = False
     remat: str = "none"
     on_cpu: bool = False
 
@@ -78,7 +88,7 @@ class Memory:
     Attributes:
         weights: float32; under mixed precision the master weights.
         weight_copies: in 16 bits, that forward and backward pass compute with; in float32, transposed kernels of experts.
-        optimizer: its slots.
+        optimizer: its slots, and the moving average.
         gradients: as many as there are at the peak.
         activations: kept for the backward pass; at `"update"`, on a CPU, their memory that malloc has not given back.
         logits: those of a language model, with what its loss makes of them.
@@ -107,7 +117,7 @@ def memory(config: TransformerConfig, head: str, setup: Setup, *, num_labels: in
 
     Two moments are compared: the start of the backward pass, when all activations are there and no gradients (with accumulation:
     those of the parts before), and its end, when all gradients are and no activations; on a CPU their memory is, as far as the
-    allocator keeps it. Against runs: bench/memory.py.
+    allocator keeps it. With rematerialisation, a third: the bottom block's backward pass. Against runs: bench/memory.py.
 
     Args:
         config, head, num_labels: as for `count_parameters`.
@@ -125,11 +135,11 @@ def memory(config: TransformerConfig, head: str, setup: Setup, *, num_labels: in
     spread = s.data if s.shard_state else 1
     weights = _F * held / spread
     weight_copies = _transposed_experts(c) / s.tensor if s.value_bytes == _F else 2 * held
-    optimizer = _F * SLOTS[s.optimizer] * held / spread
+    optimizer = _F * slots_per_weight(c, parameters, s) * held / spread
     all_gradients = _F * held / spread
     activations = _activations(c, head, s)
     logits, workspace = _logits(c, head, s), _backward_of_a_block(c, s)
-    runtime = cpu_runtime(c) if s.on_cpu else 0.0
+    runtime = cpu_runtime(c, s.remat == "full") if s.on_cpu else 0.0
     state = {"weights": weights, "weight_copies": weight_copies, "optimizer": optimizer, "runtime": runtime}
 
     kept = all_gradients if s.accumulation > 1 else 0.0
@@ -139,6 +149,8 @@ def memory(config: TransformerConfig, head: str, setup: Setup, *, num_labels: in
     # The gradient of a tied table comes from both of its uses: two tables and their sum.
     table = _F * c.vocab_size * c.embedding_size / (s.tensor * spread)
     summing = 2 * table if head in _LANGUAGE_MODELS and c.tie_embeddings else 0.0
+    # Where blocks are computed again, the bottom one's comes when the gradients of all above it are there.
+    bottom = dataclasses.replace(backward, gradients=kept + all_gradients - min(table, all_gradients), logits=0.0)
     # Under accumulation the part's own gradients stand beside the sum of those before.
     parts = 2 if s.accumulation > 1 else 1
     # What was activations serves gradients of the heap's size; the rest of it is not given back.
@@ -146,7 +158,24 @@ def memory(config: TransformerConfig, head: str, setup: Setup, *, num_labels: in
     update = Memory(
         **state, gradients=parts * all_gradients, activations=freed, logits=0.0, workspace=summing, peak_at="update"
     )
-    return max(backward, update, key=lambda moment: moment.total)
+    moments = (backward, update) if s.remat == "none" else (backward, bottom, update)
+    return max(moments, key=lambda moment: moment.total)
+
+
+def slots_per_weight(config: TransformerConfig, parameters: ParameterCount, setup: Setup) -> float:
+    """How many values an optimizer keeps for each weight, on average."""
+    slots = SLOTS[setup.optimizer] + setup.ema
+    if setup.optimizer == "muon":
+        # Adam's second slot, for what is no kernel of a block: tables, heads, and experts, which are stacked.
+        kernels = sum(_kernels_of_a_block(stack, i) for stack in stacks(config) for i in range(stack.num_layer_groups))
+        slots += 1 - kernels / parameters.total
+    return slots
+
+
+def _kernels_of_a_block(stack: TransformerConfig, index: int) -> int:
+    """With its vectors, which are few."""
+    experts = feed_forward_parameters(stack, index) if is_sparse(stack, index) else 0
+    return block_parameters(stack, index) - experts
 
 
 def check(config: TransformerConfig, setup: Setup) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tfllm.config import TransformerConfig
 from tfllm.errors import UserError
-from tfllm.training.planning.memory import REMATS, SLOTS, Memory, Setup, memory
+from tfllm.training.planning.memory import REMATS, Memory, Setup, memory, slots_per_weight
 from tfllm.training.planning.parameters import count_parameters
 
 
@@ -39,7 +39,8 @@ def suggest(
     """
     found, seen = [], set()
     # However it is divided, the state has to be somewhere: fewer devices need not be tried.
-    state = 4 * (1 + SLOTS[setup.optimizer]) * count_parameters(config, head, num_labels=num_labels).total
+    parameters = count_parameters(config, head, num_labels=num_labels)
+    state = 4 * (1 + slots_per_weight(config, parameters, setup)) * parameters.total
     for way in _ways(config, setup, least=math.ceil(state / capacity)):
         for candidate, note in way:
             changes = _changes(setup, candidate)
