@@ -16,6 +16,7 @@ from tfllm.commands.suite import finetune_config
 from tfllm.errors import UserError
 from tfllm.tasks.suites import suite
 from tfllm.training import FinetuneConfig
+from tfllm.training.seeds import seed_statistics
 from tfllm.training.suite import fine_tuned, run_suite
 
 GLUE = suite("glue")
@@ -134,9 +135,34 @@ def test_means_over_seeds(tmp_path):
 
     row = glue(tmp_path, seeds, only=("rte",))["rows"][0]
     assert (row["score"], row["seconds"], row["scores"]["validation"]["std"]) == (0.6, 2.0, {"accuracy": 0.1})
-    assert "| rte | fine-tuned | validation | accuracy | 0.6000 | 0.5000 to 0.7000 | 8 | mean of 2 seeds |" in (
+    assert "| rte | fine-tuned | validation | accuracy | 0.6000 | 0.5000 to 0.7000 | 8 | mean of 2 seeds, deviation 0.1000 |" in (
         (tmp_path / "table.md").read_text()
     )
+
+
+def test_the_average_spreads_over_seeds(tmp_path):
+    def seeds(config):
+        Runs()(config)
+        path = Path(config.run_dir) / "results.json"
+        single = json.loads(path.read_text())["scores"]
+        shift = 0.3 if config.task == "glue/rte" else 0.0  # the seeds differ in one task alone
+        over = {
+            split: {
+                name: seed_statistics([values[name], values[name] + shift, values[name] + shift])
+                for name in tasks.get(config.task).metrics
+            }
+            for split, values in single.items()
+        }
+        one = {"scores": single, "seconds": {"total": 1.0}}
+        path.write_text(json.dumps({"status": "ok", "scores_over_seeds": over, "runs": [one] * 3}))
+
+    average = glue(tmp_path, seeds)["average"]
+    base = (6 * 0.5 + 3 * 0.625) / 9
+    assert average["over_seeds"]["values"] == pytest.approx([base, base + 0.3 / 9, base + 0.3 / 9])
+    assert average["value"] == pytest.approx(average["over_seeds"]["mean"], abs=1e-12)
+    assert average["ci95"] == average["over_seeds"]["ci95"] and "3 seeds" in average["ci_method"]
+    assert f"of 3 seeds, deviation {average['over_seeds']['std']:.4f} |" in (tmp_path / "table.md").read_text()
+    assert glue(tmp_path / "single", Runs())["average"]["over_seeds"] is None
 
 
 def test_tables_hold_the_same_cells(tmp_path):

@@ -1,9 +1,9 @@
-"""`tfllm compare RUN_A RUN_B`."""
+"""`tfllm compare RUN_A RUN_B`, and of two prediction files."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
 
 from tfllm.errors import UserError
 from tfllm.training.options import Options, option
@@ -15,9 +15,16 @@ POSITIONAL = ("run_a", "run_b")
 class Config(Options):
     """Flags of `tfllm compare`."""
 
-    run_a: str = option("", "Directory of a run; may be given without --run_a=.")
-    run_b: str = option("", "Directory of another run on the same task; may be given without --run_b=.")
+    run_a: str = option("", "Directory of a run, or a file of predictions; may be given without --run_a=.")
+    run_b: str = option("", "Another one on the same task; may be given without --run_b=.")
     split: str = option("validation", "Split whose predictions to compare.")
+    task: str = option("", "Of two files: the task they are of; the files are those of `tfllm evaluate --predictions`.")
+    data_dir: str | None = option(None, "Of two files: directory with the task's original files.")
+    references: tuple[str, ...] = option(
+        (), "Of two files of texts, in place of a task: one or more files of references."
+    )
+    metrics: tuple[str, ...] = option((), "With references: default bleu,chrf,ter.")
+    target_language: str = option("", "With references: as of `tfllm evaluate`.")
     format: str = option("text", "What to print.", choices=("text", "json"))
 
     def __post_init__(self):
@@ -32,11 +39,24 @@ def run(config: Config) -> None:
     if not config.run_a:
         raise UserError("compare needs two runs: tfllm compare RUN_A RUN_B. Received: none.")
     from tfllm.commands.tables import print_table
-    from tfllm.training.comparison import compare_runs
+    from tfllm.metrics.json_scores import json_scores
+    from tfllm.training.comparison import compare_files, compare_runs
 
-    result = compare_runs(config.run_a, config.run_b, config.split)
+    if config.task or config.references:
+        from tfllm.commands.given_predictions import scored_task
+
+        task = scored_task(config.task, config.data_dir, config.references, config.metrics, config.target_language)
+        result = compare_files(task, config.run_a, config.run_b, config.split)
+    else:
+        for path in (config.run_a, config.run_b):
+            if os.path.isfile(path):
+                raise UserError(
+                    f"{path} is a file: to compare files of predictions, say what they are of: --task=NAME --data_dir=DIR, or, "
+                    "for texts, --references=FILE,FILE."
+                )
+        result = compare_runs(config.run_a, config.run_b, config.split)
     if config.format == "json":
-        print(json.dumps(dataclasses.asdict(result)))
+        print(json_scores(dataclasses.asdict(result)))
         return
     rows = [
         [
@@ -62,7 +82,9 @@ def run(config: Config) -> None:
 
 def verdict(name: str, difference) -> str:
     """A sentence about a metric."""
+    from tfllm.metrics.text_scores import ERROR_RATES
+
     if not difference.significant:
         return f"{name}: no difference that could be told from chance (p = {difference.p_value:.3f})."
-    better = "B" if difference.difference > 0 else "A"
+    better = "B" if (difference.difference > 0) != (name in ERROR_RATES) else "A"
     return f"{name}: {better} is better by {abs(difference.difference):.4f} (p = {difference.p_value:.3f})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from tfllm.commands.tables import print_table
@@ -48,6 +47,7 @@ def judge(model, task, split: str, options: dict, *, out: str | None, rows_out: 
     """
     import os
 
+    from tfllm.metrics.json_scores import json_scores
     from tfllm.tasks.predictions_file import write_new
 
     for path in (out, rows_out):
@@ -56,9 +56,9 @@ def judge(model, task, split: str, options: dict, *, out: str | None, rows_out: 
     found = task.judge(model, split, progress=_progress if sys.stderr.isatty() else None, **options)
     scores = {"task": task.name, "version": task.version, **found.scores}
     if out is not None:
-        write_new(out, (json.dumps(scores, indent=2, ensure_ascii=False) + "\n").encode(), overwrite)
+        write_new(out, (json_scores(scores, indent=2) + "\n").encode(), overwrite)
     if rows_out is not None:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows)
+        lines = "".join(json_scores(row) + "\n" for row in found.rows)
         write_new(rows_out, lines.encode(), overwrite)
     return scores
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tfllm.commands.tables import print_table
 
 
@@ -9,6 +11,8 @@ def print_results(results: dict) -> None:
     """Prints what `tfllm.training.finetune` returned."""
     if "scores_over_seeds" in results:
         _print_seeds(results)
+    elif "scores" not in results:  # one of several workers
+        print("This worker has trained to the end; the first one scores the model and writes the run.")
     else:
         _print_run(results)
     print(f"\nrun directory: {results['run_dir']}")
@@ -19,7 +23,7 @@ def print_scores(scores: dict[str, dict], baseline: dict[str, dict], title: str)
     rows = []
     for split, values in scores.items():
         for name, interval in values["ci95"].items():
-            row = [split, name, f"{values[name]:.4f}", _interval(interval), values["n"]]
+            row = [split, name, _number(values[name]) or "undefined", _interval(interval), values["n"]]
             rows.append(row + ([_number(baseline.get(split, {}).get(name))] if baseline else []))
     print_table(
         ["split", "metric", "score", "95 % interval", "examples", *_baseline_name(baseline)],
@@ -47,7 +51,8 @@ def _print_run(results: dict) -> None:
     facts = [f"{results['steps']} steps in {results['seconds']['train']:.0f} s, best at step {results['best_step']}"]
     if "examples_per_second" in speed:
         facts.append(f"{speed['examples_per_second']:.0f} examples/s, {speed['tokens_per_second']:.0f} real tokens/s")
-        facts.append(f"padding {speed['padding_waste']:.1%}, MFU {speed['mfu']:.0%} of a measured GEMM peak")
+        reached = f", MFU {speed['mfu']:.0%} of a measured GEMM peak" if "mfu" in speed else ""
+        facts.append(f"padding {speed['padding_waste']:.1%}{reached}")
     print("; ".join(facts))
 
 
@@ -55,8 +60,17 @@ def _print_seeds(results: dict) -> None:
     rows = []
     for split, metrics in results["scores_over_seeds"].items():
         for name, value in metrics.items():
-            each = " ".join(f"{score:.4f}" for score in value["values"])
-            rows.append([split, name, f"{value['mean']:.4f}", _number(value["std"]), _interval(value["ci95"]), each])
+            each = " ".join(_number(score) or "undefined" for score in value["values"])
+            rows.append(
+                [
+                    split,
+                    name,
+                    _number(value["mean"]) or "undefined",
+                    _number(value["std"]),
+                    _interval(value["ci95"]),
+                    each,
+                ]
+            )
     title = f"{results['model']['base']} on {results['task']['name']}, {len(results['runs'])} seeds"
     print_table(["split", "metric", "mean", "std", "95 % interval", "each seed"], rows, title=title)
     for split, scores in results["baseline"].items():
@@ -66,8 +80,9 @@ def _print_seeds(results: dict) -> None:
 
 
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
+    return None if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def _interval(value: list[float] | None) -> str | None:
-    return None if value is None else f"{value[0]:.4f} to {value[1]:.4f}"
+    undefined = value is None or any(end is None or math.isnan(end) for end in value)
+    return None if undefined else f"{value[0]:.4f} to {value[1]:.4f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,10 @@ _NOT_A_SUITES = (
     "kind", "data_format", "source", "target", "validation_source", "validation_target", "test_source", "test_target",
 )  # fmt: skip
 # What a single task is evaluated with, and a suite is not.
-_OF_A_TASK = ("task", "text_file", "split", "batch_size", "out", "rows_out", "overwrite")
+_OF_A_TASK = (
+    "task", "text_file", "split", "batch_size", "out", "rows_out", "overwrite", "predictions", "null_odds", "null_threshold",
+    "references", "metrics", "target_language", "input", "kind", "text_columns", "label_column", "data_format", "target",
+)  # fmt: skip
 # What a judgement by likelihoods and nothing else reads.
 _JUDGING = ("shots", "shots_seed", "limit", "window", "stride", "batch_tokens")
 
@@ -131,10 +133,11 @@ def _ways(config: Config, finetuning: FinetuneConfig, settings: dict):
 
 def _print(result: dict, form: str) -> None:
     from tfllm.commands.tables import print_table
+    from tfllm.metrics.json_scores import json_scores
     from tfllm.training.suite_tables import suite_table, to_latex, to_markdown
 
     if form == "json":
-        print(json.dumps(result, ensure_ascii=False))
+        print(json_scores(result))
     elif form == "markdown":
         print(to_markdown(result), end="")
     elif form == "latex":
