@@ -44,7 +44,15 @@ def compiled(function: Callable, model: keras.Model) -> Callable:
 def _on_tensorflow(function: Callable, model: weakref.ref) -> Callable:
     import tensorflow as tf
 
-    return tf.function(lambda *inputs: function(model(), *inputs), autograph=False)
+    traced = tf.function(lambda *inputs: function(model(), *inputs), autograph=False)
+
+    def call(*inputs):
+        inputs = tf.nest.map_structure(tf.convert_to_tensor, inputs)
+        # Asked for by its shapes: TensorFlow warns of every shape that is traced in a call, and few are meant to be.
+        return traced.get_concrete_function(*inputs)(*inputs)
+
+    call.experimental_get_tracing_count = traced.experimental_get_tracing_count
+    return call
 
 
 def _on_jax(function: Callable, model: weakref.ref) -> Callable:
