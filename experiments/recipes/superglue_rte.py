@@ -1,9 +1,10 @@
 """MiniLM on SuperGLUE's RTE: does one text entail the other?
 
 Command: python experiments/recipes/superglue_rte.py --data_dir=path/to/superglue
-Score: not measured
-Time: not measured
-Machine: not measured
+Score: 0.581 accuracy on dev, 95 % interval 0.523 to 0.635; one seed, the best of three evaluations (0.563 after the last step;
+    always saying the more frequent answer is 0.527)
+Time: 9 minutes, evaluations included
+Machine: 2 cores of an AMD EPYC with AVX-512, shared with other work all the time: the time is an upper bound
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Generator:
         draft_model: a smaller model of the same vocabulary, which guesses tokens for this one to check: the same texts, sooner.
         jit_compile: compile the loops with XLA: about 1.4 times as fast on a CPU (GPT-2's size), for a longer compilation.
         weights: `"float"`, the model's own, or `"int8"`: kernels of 8 bits (see `tfllm.generation.int8`), made again when the model's
-            weights have changed. With XLA and one row at a time about 1.2 times as fast on a CPU (GPT-2's size).
+            weights have changed. With XLA and one row at a time about 1.75 times as fast on a CPU (GPT-2's size).
 
     Raises:
         UserError: the model does not generate text, or Keras runs on another backend than TensorFlow.
