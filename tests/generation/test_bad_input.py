@@ -52,7 +52,7 @@ def test_a_model_of_nan_is_an_error(causal_lm):
         generate(model, [5, 6], max_new_tokens=4, num_beams=2)
 
 
-@pytest.mark.parametrize("prompt", [None, 5, b"ab", {"prompt": [5]}, {5}, object()], ids=repr)
+@pytest.mark.parametrize("prompt", [None, 5, b"ab", {"prompt": [5]}, {5}, object()], ids=lambda prompt: type(prompt).__name__)
 def test_prompts_that_are_no_sequence(causal_lm, prompt):
     with pytest.raises(UserError, match="prompts must be a string, token ids, or a list"):
         generate(causal_lm, prompt)
