@@ -250,12 +250,6 @@ def test_compiled_by_xla_it_is_the_same():
     assert all(np.isfinite(np.array(tf.convert_to_tensor(g))).all() for g in gradients if g is not None)
 
 
-needs_the_step = pytest.mark.skipif(
-    not hasattr(step, "regularized"), reason="step.py does not ask for regularizers yet"
-)
-
-
-@needs_the_step
 def test_fit_trains_with_them_on_one_device_and_on_two(two_replicas):
     def run(*regularizers):
         model = regularize(make(), *regularizers)

@@ -1,4 +1,4 @@
-"""One run that is killed at 20 random moments: `python -m pytest -m slow -s tests/training/test_soak.py` shows what was hit."""
+"""One run that is killed at 20 random moments: `python -m pytest -m slow -n 0 -s tests/training/test_soak.py` shows what was hit."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import pytest
 import tfllm
 from tfllm import training
 from tfllm.errors import UserError
-from tfllm.training import step
 
 IDS = np.random.default_rng(0).integers(5, 20, (3, 6)).astype("int32")
 
@@ -45,7 +44,6 @@ def test_freezing_by_flag(checkpoint, task, tmp_path):
             np.testing.assert_array_equal(weight, tuned.named_weights()[path], err_msg=path)
 
 
-@pytest.mark.skipif(not hasattr(step, "regularized"), reason="step.py does not ask for regularizers yet")
 def test_regularizers_by_flag(checkpoint, task, tmp_path):
     training.Trainer(config(checkpoint, tmp_path / "teacher"), task=task).run()
     losses = {}

@@ -1,4 +1,4 @@
-"""Real processes on loopback that train one model together: `python -m pytest -m slow tests/training/test_workers.py`."""
+"""Real processes on loopback that train one model together: `python -m pytest -m slow -n 0 tests/training/test_workers.py`."""
 
 from __future__ import annotations
 
