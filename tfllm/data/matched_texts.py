@@ -110,7 +110,7 @@ class MatchedBatches(Batches):
         if replicas > 1 or shard[1] > 1:
             raise UserError(
                 "Texts are told from the others of their batch, so a batch cannot be divided: train on one device "
-                "(strategy=one), with micro_batches=1. "
+                "(strategy=cpu or gpu), with micro_batches=1. "
                 f"Received: a batch in {max(replicas, shard[1])} parts."
             )
         super().__init__(
