@@ -162,7 +162,7 @@ def workers(temporary: Path, rounds: int, batch: int, words: int, cores: Sequenc
 
 def checkpoints(temporary: Path, batch: int, words: int, cores: Sequence[int]) -> dict:
     """What a checkpoint every 50 steps adds to a step."""
-    every, stretches = 50, 4
+    every, stretches = 50, 6
     examples = temporary / "checkpoints.jsonl"
     write_examples(examples, (every * (stretches + 1) + 10) * batch, words)
     flags = [*_flags("demo", examples), f"--batch_size={batch}", "--max_length=160", f"--checkpoint_every={every}"]
@@ -202,6 +202,7 @@ def resume(temporary: Path, rounds: int, cores: Sequence[int]) -> dict:
             run_dir, step = temporary / f"{name}-start-{number}", 1
             if name == "resumed":
                 shutil.copytree(temporary / "whole", run_dir)
+                _drop_lines_after(at, run_dir / "metrics.jsonl")  # the run was killed a little later than this
                 step = at + 1
             harness.wait_until_quiet()
             run = Run(run_dir, flags, [cores])
@@ -213,6 +214,11 @@ def resume(temporary: Path, rounds: int, cores: Sequence[int]) -> dict:
             print(f"resume, round {number + 1}: {name} {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)
     later = [resumed - plain for plain, resumed in zip(seconds["plain"], seconds["resumed"])]
     return {"examples": 100_000, "step": at, "seconds": seconds, "later": later}
+
+
+def _drop_lines_after(step: int, metrics: Path) -> None:
+    lines = metrics.read_text("utf-8").splitlines(keepends=True)
+    metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), "utf-8")
 
 
 def _flags(model: str, examples: Path) -> list[str]:

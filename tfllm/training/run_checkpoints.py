@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,23 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from tfllm.checkpoints.tensor_image import TensorImage, checksum_of
 from tfllm.errors import UserError
 
 _log = logging.getLogger("tfllm")
 _ARRAYS, _STATE = "arrays.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{8})")
-_BLOCK = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
 class RunCheckpoint:
-    """One checkpoint: arrays by name, and a dictionary that JSON can hold (NaN and infinity, as Python writes them, too)."""
+    """One checkpoint: arrays by name, and a dictionary that JSON can hold (NaN and infinity, as Python writes them, too).
+
+    Arrays in a `TensorImage` are written as they lie; of others a copy is made.
+    """
 
     step: int
-    arrays: dict[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
     state: dict[str, Any]
 
 
@@ -69,12 +73,13 @@ class RunCheckpoints:
         staging = self.directory / f"partial-{target.name}"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
-        safetensors.numpy.save_file(checkpoint.arrays, staging / _ARRAYS)
-        content = {"step": checkpoint.step, "sha256": sha256_of(staging / _ARRAYS), **checkpoint.state}
+        arrays = checkpoint.arrays
+        image = arrays if isinstance(arrays, TensorImage) else TensorImage.of(arrays)
+        content = {"step": checkpoint.step, "crc32": image.write(staging / _ARRAYS), **checkpoint.state}
         text = json.dumps(content)  # a score may be NaN, the best one so far -inf
         digest = hashlib.sha256(text.encode()).hexdigest()
         (staging / _STATE).write_text(f"{text}\n{digest}\n", "utf-8")
-        for path in (staging / _ARRAYS, staging / _STATE, staging):
+        for path in (staging / _STATE, staging):
             _synchronize(path)
         shutil.rmtree(target, ignore_errors=True)  # a damaged one that was passed over
         os.replace(staging, target)
@@ -107,21 +112,12 @@ class RunCheckpoints:
         if len(lines) != 2 or hashlib.sha256(lines[0].encode()).hexdigest() != lines[1]:
             raise ValueError(f"the checksum of {_STATE} differs")
         state = json.loads(lines[0])
-        if sha256_of(path / _ARRAYS) != state.pop("sha256"):
+        if checksum_of(path / _ARRAYS) != state.pop("crc32"):
             raise ValueError(f"the checksum of {_ARRAYS} differs")
         return RunCheckpoint(state.pop("step"), safetensors.numpy.load_file(path / _ARRAYS), state)
 
     def _path(self, step: int) -> Path:
         return self.directory / f"step-{step:08d}"
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _synchronize(path: Path) -> None:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
 
+from tfllm.checkpoints.tensor_image import TensorImage
 from tfllm.errors import UserError
 
 
-def read_state(model: keras.Model) -> dict[str, np.ndarray]:
+def read_state(model: keras.Model, *, into: TensorImage | None = None) -> TensorImage:
     """A copy of the state of a compiled model, by names that say where each variable belongs.
+
+    Args:
+        model: whose state is read. On several workers all of them must call this, as metrics are summed over them.
+        into: what an earlier call gave, to be filled again, which is faster than memory that is new. Made anew where the model's
+            variables are others since.
 
     Example:
         >>> state = read_state(model)                                            # doctest: +SKIP
         >>> write_state(model, state)                                            # doctest: +SKIP
     """
-    return {name: _copy(variable) for name, variable in _variables(model)}
+    variables = dict(_variables(model))
+    shapes = {name: (tuple(variable.shape), variable.dtype) for name, variable in variables.items()}
+    if into is None or shapes != {name: (array.shape, array.dtype.name) for name, array in into.items()}:
+        into = TensorImage(shapes)
+    for name, variable in variables.items():
+        np.copyto(into[name], _value(variable))
+    return into
 
 
-def write_state(model: keras.Model, state: dict[str, np.ndarray]) -> None:
+def write_state(model: keras.Model, state: Mapping[str, np.ndarray]) -> None:
     """Sets the variables of a compiled model, whose optimizer is built, to what `read_state` gave.
 
     Raises:
@@ -66,7 +78,8 @@ def _without(prefixes: set[str], name: str) -> str:
     return name.removeprefix(next((prefix for prefix in prefixes if name.startswith(prefix)), ""))
 
 
-def _copy(variable: keras.Variable) -> np.ndarray:
+def _value(variable: keras.Variable) -> np.ndarray:
     # A tensor first: TensorFlow's conversion sums what the replicas of a metric have counted, JAX's brings a split variable together.
-    # (`cast` and not `convert_to_tensor`, which gives TensorFlow's mirrored metrics back as they are.)
-    return np.array(keras.ops.cast(variable.value, variable.dtype))
+    # (`cast` and not `convert_to_tensor`, which gives TensorFlow's mirrored metrics back as they are; `copy`, as the array of a tensor is
+    # a view and that of one of TensorFlow's variables another copy.)
+    return np.asarray(keras.ops.copy(keras.ops.cast(variable.value, variable.dtype)))

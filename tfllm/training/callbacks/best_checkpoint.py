@@ -7,9 +7,9 @@ import math
 import os
 from pathlib import Path
 
+from tfllm.checkpoints.tensor_image import checksum_of
 from tfllm.training.callbacks.step_callback import StepCallback
 from tfllm.training.moving_averages import averaged_weights
-from tfllm.training.run_checkpoints import sha256_of
 
 _log = logging.getLogger("tfllm")
 
@@ -37,18 +37,18 @@ class BestCheckpoint(StepCallback):
         callbacks=[training.Evaluate(task), training.BestCheckpoint("best.weights.h5", monitor="val_accuracy")]
     """
 
-    resumed = (*StepCallback.resumed, "best", "best_step", "_sha256")
+    resumed = (*StepCallback.resumed, "best", "best_step", "_checksum")
 
     def __init__(self, path: str | os.PathLike, monitor: str, *, restore: bool = True, writes: bool = True):
         super().__init__()
         self.path, self.monitor, self.restore, self.writes = Path(path), monitor, restore, writes
         self.best: float | None = None
         self.best_step: int | None = None
-        self._sha256: str | None = None
+        self._checksum: int | None = None
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self.best = self.best_step = self._sha256 = None
+        self.best = self.best_step = self._checksum = None
 
     def on_step_end(self, step, logs):
         self._keep_if_better(logs)
@@ -60,7 +60,7 @@ class BestCheckpoint(StepCallback):
         self._keep_if_better(logs or {})
         if not self.restore or self.best_step in (None, self.step):
             return
-        if self.writes and (not self.path.exists() or sha256_of(self.path) != self._sha256):
+        if self.writes and (not self.path.exists() or checksum_of(self.path) != self._checksum):
             _log.warning(
                 "%s is damaged or missing: the weights stay those of step %d, not of the best one, %d.",
                 self.path,
@@ -80,6 +80,6 @@ class BestCheckpoint(StepCallback):
                 temporary = self.path.with_name("partial-" + self.path.name)
                 with averaged_weights(self.model):
                     self.model.save_weights(temporary, overwrite=True)
-                self._sha256 = sha256_of(temporary)
+                self._checksum = checksum_of(temporary)
                 os.replace(temporary, self.path)
             self.best, self.best_step = value, self.step

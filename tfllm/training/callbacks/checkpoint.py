@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from tfllm.checkpoints.tensor_image import TensorImage
 from tfllm.training.callbacks.step_callback import StepCallback
 from tfllm.training.preemption import Preempted, PreemptionNotice
 from tfllm.training.run_checkpoints import RunCheckpoint, RunCheckpoints
@@ -56,6 +57,7 @@ class Checkpoint(StepCallback):
         self.seconds = 0.0
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future | None = None
+        self._image: TensorImage | None = None
         self._due_at_epoch_end = False
 
     def on_train_begin(self, logs=None):
@@ -103,12 +105,12 @@ class Checkpoint(StepCallback):
     def _save(self) -> None:
         started = time.perf_counter()
         self._wait()
-        arrays = read_state(self.model)  # on every worker: the metrics are summed over them
+        self._image = read_state(self.model, into=self._image)  # on every worker: the metrics are summed over them
         if self.writes:
             callbacks = {type(c).__name__: c.state() for c in (*self.others, self) if hasattr(c, "state")}
             # Training that was stopped (early, or at a bound) is not gone on with.
             state = {"callbacks": callbacks, "stopped": bool(self.model.stop_training)}
-            checkpoint = RunCheckpoint(self.step, arrays, state)
+            checkpoint = RunCheckpoint(self.step, self._image, state)
             self._pending = self._writer.submit(self.checkpoints.write, checkpoint)
         if self._stops:
             self._wait()
