@@ -105,12 +105,13 @@ class Checkpoint(StepCallback):
     def _save(self) -> None:
         started = time.perf_counter()
         self._wait()
-        self._image = read_state(self.model, into=self._image)  # on every worker: the metrics are summed over them
+        image = read_state(self.model, into=self._image)  # on every worker: the metrics are summed over them
         if self.writes:
+            self._image = image  # as large as the state; who writes nothing need not keep it
             callbacks = {type(c).__name__: c.state() for c in (*self.others, self) if hasattr(c, "state")}
             # Training that was stopped (early, or at a bound) is not gone on with.
             state = {"callbacks": callbacks, "stopped": bool(self.model.stop_training)}
-            checkpoint = RunCheckpoint(self.step, self._image, state)
+            checkpoint = RunCheckpoint(self.step, image, state)
             self._pending = self._writer.submit(self.checkpoints.write, checkpoint)
         if self._stops:
             self._wait()
