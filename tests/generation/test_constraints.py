@@ -208,6 +208,20 @@ def test_without_an_end_token_the_text_is_whole_all_the_same(byte_tokenizer):
     assert (result.text, result.finish_reason) == ("a" * 7, "length")
 
 
+@pytest.mark.parametrize("eos", [{"eos_id": 256}, {"eos_id": None}])
+def test_a_text_ends_before_what_the_limit_would_cut(byte_tokenizer, eos):
+    """After `a`, and after `abc`, the text may end or go on by two tokens, for which there is not always room."""
+    model = of_vocabulary(byte_tokenizer, **eos, bos_id=257)
+    for limit in range(1, 6):
+        options = {"regex": "a(bc)*", "max_new_tokens": limit, "logit_bias": {98: 50.0, 99: 50.0}}
+        for result in generate(model, ["x", "ab"], **options):
+            assert result.text == "a" + "bc" * ((limit - 1) // 2)
+            assert result.finish_reason == ("length" if limit % 2 else "eos" if model.config.eos_id else "constraint")
+    if model.config.eos_id:
+        with pytest.raises(UserError, match="unmet constraint: another option"):
+            generate(model, "x", regex="a(bc)*", max_new_tokens=4, min_new_tokens=4, logit_bias={98: 50.0, 99: 50.0})
+
+
 PROMPTS = ["one", "two and more", "x"]
 
 
@@ -315,7 +329,6 @@ def test_an_encoder_decoder_whose_tokenizer_leaves_out_the_first_space(forced):
         ({"json_schema": 7}, "must be a dictionary, true, or their JSON"),
         ({"json_schema": {"const": object()}}, "values that JSON can write"),
         ({"regex": "a", "choices": ["b"]}, "give one of .* Received: choices, regex"),
-        ({"regex": "a", "num_beams": 2}, "not with num_beams"),
         ({"json_schema": True, "prompt_lookup": 3}, "not with prompt_lookup"),
         ({"regex": "a", "penalty_alpha": 0.5, "top_k": 4}, "not with penalty_alpha"),
         ({"regexp": "a"}, "Did you mean 'regex'"),

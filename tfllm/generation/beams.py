@@ -9,6 +9,7 @@ of `loop`, B x K rows (the K beams of a search one after another), with
 
 | key | shape | |
 | --- | --- | --- |
+| `parents` | (B x K,) | the row that each running beam goes on from, in the last step |
 | `scores` | (B, K) | sum of log-probabilities of each running beam |
 | `open` | (B,) | whether the search goes on |
 | `best_ids` | (B, K, N) | finished texts, best first |
@@ -29,7 +30,7 @@ from tfllm.generation.loop import is_end, last_logits, view_of
 from tfllm.generation.processors import Processor, apply
 from tfllm.generation.steps import CausalSteps
 
-_LOW = -1e9  # instead of -inf, so that sums stay numbers
+LOW = -1e9  # instead of -inf, so that sums stay numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +65,12 @@ def start_beams(state: dict, rules: BeamRules) -> dict:
     state = tf.nest.map_structure(lambda x: tf.repeat(x, rules.beams, axis=0) if x.shape.rank else x, state)
     return {
         **state,
+        "parents": tf.range(rows * rules.beams),
         # The beams of a search are the same at first: only one of them may count.
-        "scores": tf.where(tf.range(beams) == 0, 0.0, tf.fill(shape, _LOW)),
+        "scores": tf.where(tf.range(beams) == 0, 0.0, tf.fill(shape, LOW)),
         "open": tf.logical_not(state["finished"][::beams]),
         "best_ids": tf.zeros((*shape, new_tokens), tf.int32),
-        "best_scores": tf.fill(shape, _LOW),
+        "best_scores": tf.fill(shape, LOW),
         "best_lengths": tf.zeros(shape, tf.int32),
         "best_log_probs": tf.zeros((*shape, new_tokens), tf.float32),
         "best_ended": tf.zeros(shape, tf.bool),
@@ -109,7 +111,7 @@ def advance_beams(
             totals, index = tf.math.top_k(tf.reshape(totals, (-1, beams * vocab_size)), keep)
             tokens = index % vocab_size
             ended = is_end(tokens, eos_ids)
-            running, kept = tf.math.top_k(totals + tf.cast(ended, tf.float32) * _LOW, beams)
+            running, kept = tf.math.top_k(totals + tf.cast(ended, tf.float32) * LOW, beams)
             going = tf.one_hot(tf.gather(tokens, kept, batch_dims=1), vocab_size)
             # A search that has ended chooses nothing.
             counts = tf.reduce_sum(going, axis=1) * tf.cast(of_group(state["open"]), tf.float32)[:, None]
@@ -142,11 +144,11 @@ def advance_beams(
         cache = {**cache, "blocks": [tf.gather(block, rows_of) for block in cache["blocks"]]}
 
         # Texts that are finished: only the K best candidates may become one.
-        just_ended = tf.logical_and(ended, tf.logical_and(tf.range(keep) < beams, totals > _LOW / 2))
+        just_ended = tf.logical_and(ended, tf.logical_and(tf.range(keep) < beams, totals > LOW / 2))
         length = tf.cast(step + 1, tf.float32)
         candidates = totals / length**rules.length_penalty
-        candidates += tf.cast(tf.logical_not(state["open"]), tf.float32)[:, None] * _LOW
-        candidates += tf.cast(tf.logical_not(just_ended), tf.float32) * _LOW
+        candidates += tf.cast(tf.logical_not(state["open"]), tf.float32)[:, None] * LOW
+        candidates += tf.cast(tf.logical_not(just_ended), tf.float32) * LOW
         best_scores, order = tf.math.top_k(tf.concat([state["best_scores"], candidates], axis=1), beams)
 
         def best(old, new):
@@ -163,6 +165,7 @@ def advance_beams(
                 "log_probs": tf.reshape(tf.gather(all_log_probs, kept, batch_dims=1), (rows * beams, new_tokens)),
                 "step": step + 1,
                 "cache": cache,
+                "parents": rows_of,
                 "scores": running,
                 "open": _still_open(rules, state["open"], running, best_scores, best_ended, step + 1, limits),
                 "best_ids": best(state["best_ids"], ids),
@@ -213,7 +216,7 @@ def _still_open(rules: BeamRules, was_open, running, best_scores, best_ended, st
     if rules.early_stopping == "never" and rules.length_penalty > 0:
         length = limits
     hoped = running[:, :1] / tf.cast(tf.maximum(length, 1), tf.float32)[:, None] ** rules.length_penalty
-    worst = tf.where(best_ended, tf.reduce_min(best_scores, axis=1, keepdims=True), _LOW)
+    worst = tf.where(best_ended, tf.reduce_min(best_scores, axis=1, keepdims=True), LOW)
     still = tf.logical_and(tf.reduce_any(hoped > worst, axis=1), step < limits)
     if rules.early_stopping is True:
         still = tf.logical_and(still, tf.logical_not(tf.reduce_all(best_ended, axis=1)))

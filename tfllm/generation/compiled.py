@@ -74,6 +74,25 @@ class CompiledLoops:
         arguments = state, tf.constant(count), _vector(processors)
         return self._call(("search", structure(processors), eos_ids, rules), body, *arguments)
 
+    def start_search(self, rules: beams.BeamRules, state: dict) -> dict:
+        """See `beams.start_beams`."""
+        return self._call(("start_search", rules), lambda state: beams.start_beams(state, rules), state)
+
+    def advance_search(self, processors, eos_ids, rules: beams.BeamRules, state: dict, count: int) -> dict:
+        """See `beams.advance_beams`."""
+
+        def body(state, count, values):
+            fed = with_numbers(processors, values)
+            return beams.advance_beams(self.steps, fed, eos_ids, rules, state, count)
+
+        arguments = state, tf.constant(count), _vector(processors)
+        return self._call(("advance_search", structure(processors), eos_ids, rules), body, *arguments)
+
+    def finish_search(self, rules: beams.BeamRules, state: dict) -> dict:
+        """See `beams.finish_beams`."""
+        best = {name: tensor for name, tensor in state.items() if name.startswith("best_")}
+        return self._call(("finish_search", rules), lambda best: beams.finish_beams(best, rules), best)
+
     def advance_slots(
         self, processors: Sequence[Processor], eos_ids: tuple[int, ...], state: dict, count: int, idle: int
     ) -> tf.Tensor:

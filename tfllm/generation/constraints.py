@@ -86,11 +86,17 @@ class ForcedLast:
 class Allowed:
     """Forbids all tokens but those that the loop is told from outside, a step at a time (`View.allowed`).
 
-    Where the processors before it have forbidden all of these, it leaves those that are not allowed, by which the caller sees it.
+    Args:
+        shown: where the processors before it have forbidden all of these, it leaves those that are not allowed, by which the caller
+            sees it; otherwise it forbids all.
     """
+
+    shown: bool = True
 
     def __call__(self, logits, view: View):
         left = tf.where(view.allowed, logits, FORBIDDEN)
+        if not self.shown:
+            return left
         none = tf.reduce_all(left == FORBIDDEN, axis=-1, keepdims=True)
         return tf.where(none, tf.where(view.allowed, FORBIDDEN, 0.0), left)
 

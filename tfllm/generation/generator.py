@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfllm.errors import UserError
-from tfllm.generation import beams, continuous, prompts
+from tfllm.generation import beam_matching, beams, continuous, prompts
 from tfllm.generation.compiled import CompiledLoops
 from tfllm.generation.grammars import make_grammar
 from tfllm.generation.incremental_text import IncrementalText
@@ -264,8 +264,20 @@ class Generator:
         rules = beams.BeamRules(
             options.num_beams, options.length_penalty, early, options.num_beam_groups, options.diversity_penalty
         )
-        state, processors, _ = self._start(rows, options, PLAIN)
-        state = self.loops.search(processors, self.special.eos, rules, state, options.max_new_tokens)
+        matching = self._matching(rows, options, PLAIN)
+        state, processors, width = self._start(rows, options, PLAIN)
+        if matching is None:
+            state = self.loops.search(processors, self.special.eos, rules, state, options.max_new_tokens)
+        elif not self.special.eos:
+            raise UserError(
+                f"{matching.grammar.name} with beams needs an end token, by which a text says that it is whole, and the model has none. "
+                f"Give num_beams=1. Received: num_beams={options.num_beams}."
+            )
+        else:
+            advance = functools.partial(self.loops.advance_search, processors, self.special.eos, rules, count=1)
+            state = self.loops.start_search(rules, state)
+            state = beam_matching.search(matching.rows, rules.group_beams, rules.groups, advance, state, width)
+            state = self.loops.finish_search(rules, state)
         ids, lengths, log_probs, scores, ended = (
             state[f"best_{key}"].numpy() for key in ("ids", "lengths", "log_probs", "scores", "ended")
         )

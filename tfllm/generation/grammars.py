@@ -65,11 +65,11 @@ def check_constraint(options: Any) -> None:
         UserError: it does not, or there is more than one.
     """
     name = constraint_name(options)
-    refused = {"num_beams": 1, "prompt_lookup": 0, "draft_tokens": None, "penalty_alpha": 0}
+    refused = {"prompt_lookup": 0, "draft_tokens": None, "penalty_alpha": 0}
     for other, plain in refused.items() if name else ():
         if getattr(options, other) != plain:
             raise UserError(
-                f"{name} goes with greedy or sampled decoding, a token at a time, not with {other}. Give one of the two. "
+                f"{name} goes with greedy or sampled decoding and with beams, a token at a time, not with {other}. Give one of the two. "
                 f"Received: {name}, {other}={getattr(options, other)}."
             )
 

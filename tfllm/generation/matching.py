@@ -7,6 +7,7 @@ a text is whole however early its limit comes, and whatever the model says.
 
 from __future__ import annotations
 
+import copy
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -102,22 +103,22 @@ class Matching:
         for i, row in open_.items():
             allowed[i] = row.allowed()
         place = width + int(state["step"])
-        new = advance({**state, "allowed": tf.constant(allowed)}, 1)
-        chosen = new["token_ids"][:, place].numpy()
-        for i in open_:
-            if not allowed[i, chosen[i]]:
-                raise UserError(
-                    f"unmet constraint: another option (bad_words, min_new_tokens, a penalty, an own processor) forbids every "
-                    f"token that {self.grammar.name} allows after {self.rows[i].said.decode(errors='replace')!r}."
-                )
+        new, chosen = self._choose(advance, state, allowed, place, open_)
         refused = [i for i, row in open_.items() if not row.take(int(chosen[i]))]
         if refused:  # the same step again: what was taken is taken again
-            chosen[refused] = [self.rows[i].forced() for i in refused]
-            for i in open_:
-                allowed[i] = np.arange(allowed.shape[1]) == chosen[i]
-            new = advance({**state, "allowed": tf.constant(allowed)}, 1)
+            forced = {i: self.rows[i].forced() for i in refused}
+            ending = [i for i, token in forced.items() if token is None]
+            finished[ending] = True
+            going = {i: row for i, row in open_.items() if i not in ending}
+            for i in going:
+                allowed[i] = np.arange(allowed.shape[1]) == forced.get(i, chosen[i])
+            again = {**state, "finished": tf.constant(finished)}
+            new, chosen = self._choose(advance, again, allowed, place, going)
             for i in refused:
-                self.rows[i].take(int(chosen[i]))
+                if i in going:
+                    self.rows[i].take(int(chosen[i]))
+                else:
+                    self.rows[i].complete = True
         complete = [i in open_ and self.rows[i].complete for i in range(len(finished))]
         short = np.flatnonzero(complete & (new["lengths"].numpy() < self.least))
         if short.size:
@@ -126,6 +127,18 @@ class Matching:
                 f"which is shorter than min_new_tokens. Received: min_new_tokens={self.least}."
             )
         return {**new, "finished": tf.logical_or(new["finished"], complete)}
+
+    def _choose(self, advance, state: dict, allowed: np.ndarray, place: int, rows: dict[int, Row]):
+        """The state after one more token, and the tokens `(B,)`. `rows` are those that have not ended."""
+        new = advance({**state, "allowed": tf.constant(allowed)}, 1)
+        chosen = new["token_ids"][:, place].numpy()
+        for i, row in rows.items():
+            if not allowed[i, chosen[i]]:
+                raise UserError(
+                    f"unmet constraint: another option (bad_words, min_new_tokens, a penalty, an own processor) forbids every "
+                    f"token that {self.grammar.name} allows after {row.said.decode(errors='replace')!r}."
+                )
+        return new, chosen
 
     def _begin(self, before: str) -> tuple[Any, Any, Completions]:
         """The automata over tokens and over bytes where a text begins, and how texts are completed."""
@@ -159,13 +172,14 @@ class Row:
 
     Attributes:
         said: its bytes.
-        complete: whether it follows the grammar as it stands, and nothing may come after it.
+        complete: whether it follows the grammar as it stands, and nothing can come after it.
+        tokens: each token's bytes, `None` where it has none.
     """
 
     def __init__(
         self, spelling: Spelling, eos_ids, completions: Completions, tokens, text, rest, limit: int, skip: int
     ):
-        self.said, self.complete = b"", False
+        self.said, self.complete, self.tokens = b"", False, spelling.tokens
         self._spelling, self._eos_ids, self._tokens, self._text = spelling, eos_ids, tokens, text
         self._rest, self._room, self._skip, self._completions = rest, limit, skip, completions
 
@@ -180,9 +194,18 @@ class Row:
         mask[list(self._eos_ids)] = self._text.is_accepting()
         return mask if mask.any() else np.arange(len(mask)) == shortest[0]
 
-    def forced(self) -> int:
-        """The next token on the way to the end."""
-        return self._spelling.spell(self._rest)[0]
+    def copy(self) -> Row:
+        """A row that goes on by itself."""
+        copied = copy.copy(self)
+        copied._tokens = self._tokens.deep_copy()
+        return copied
+
+    def forced(self) -> int | None:
+        """The next token on the way to the end; `None` if the text is whole as it stands, and there is no end token to say so."""
+        shortest = self._spelling.spell(self._rest)
+        if shortest:
+            return shortest[0]
+        return self._eos_ids[0] if self._eos_ids else None
 
     def take(self, token: int) -> bool:
         """Enters an allowed token; False, and nothing happens, if the text could not be ended in the room after it."""

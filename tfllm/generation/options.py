@@ -48,7 +48,7 @@ class GenerationOptions(Options):
     )
     bad_words: tuple[str, ...] = option((), "Strings that must not be generated.")
     stop: tuple[str, ...] = option((), "Strings that end the text.")
-    choices: tuple[str, ...] = option((), "The text is one of these strings.")
+    choices: tuple[str, ...] = option((), "The text is one of these strings. (Beams rank them.)")
     regex: str | None = option(
         None,
         "Regular expression that the whole text matches (Rust's syntax: no look-around, no backreferences; \\d is 0 to 9).",

@@ -33,7 +33,7 @@ def make_processors(options: GenerationOptions, special: SpecialIds, tokenizer: 
     if constraint_name(o) is None:
         result += special.processors()
     else:  # it says itself where a text ends
-        result += [*dataclasses.replace(special, forced_last=None).processors(), Allowed()]
+        result += [*dataclasses.replace(special, forced_last=None).processors(), Allowed(shown=o.num_beams == 1)]
     if not o.sampled:
         return result
     if o.temperature != 1:
