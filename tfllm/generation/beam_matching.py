@@ -14,12 +14,11 @@ import tensorflow as tf
 from tfllm.generation.beams import LOW
 from tfllm.generation.matching import Row
 
-_RETRIES = 8  # of a step, whose refused tokens are taken out one by one; then each beam is left those that it may surely take
+# Of a step, whose refused tokens are taken out one by one. Then each beam is left only those that it may surely take.
+_RETRIES = 8
 
 
-def search(
-    rows: list[Row], beams: int, groups: int, advance: Callable[[dict], dict], state: dict, width: int
-) -> dict:
+def search(rows: list[Row], beams: int, groups: int, advance: Callable[[dict], dict], state: dict, width: int) -> dict:
     """Runs a beam search to its end.
 
     Args:
