@@ -51,6 +51,11 @@ def test_help_is_quick_and_imports_nothing_heavy(arguments):
     assert "usage: tfllm" in result.stdout
 
 
+def test_the_package_is_the_command_too():
+    result = subprocess.run([sys.executable, "-m", "tfllm", "--version"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, f"tfllm {tfllm.__version__}\n"), result.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:

@@ -51,17 +51,18 @@ def main() -> None:
                 kill(signal.SIGTERM if how == "term" else signal.SIGKILL)
 
     if how == "write" and kill_at:
-        import safetensors.numpy
+        from tfllm.checkpoints.tensor_image import TensorImage
 
-        save_file = safetensors.numpy.save_file
+        write = TensorImage.write
 
-        def half_a_file(tensors, path):
-            if int(Path(path).parent.name.split("-")[-1]) < kill_at:
-                return save_file(tensors, path)
-            Path(path).write_bytes(safetensors.numpy.save(tensors)[:1000])
+        def half_a_file(image, path):
+            if path.parent.name != f"partial-step-{kill_at:08d}":
+                return write(image, path)
+            write(image, path)
+            os.truncate(path, path.stat().st_size // 2)
             kill(signal.SIGKILL)
 
-        safetensors.numpy.save_file = half_a_file
+        TensorImage.write = half_a_file
 
     class Trainer(training.Trainer):
         def _callbacks(self, *arguments):

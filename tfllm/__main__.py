@@ -1,0 +1,8 @@
+"""`python -m tfllm`: the command, where its script is not on the path."""
+
+import sys
+
+from tfllm.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
