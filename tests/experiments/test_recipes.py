@@ -55,11 +55,6 @@ def data(tmp_path_factory):
             for i, context in enumerate(contexts)
         ]
         (root / f"{split}-v1.1.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
-    quality = [f"{i % 2}\t{2 * i}\t{2 * i + 1}\t{a}\t{b}" for i, (a, b) in enumerate(PAIRS)]
-    header = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String"
-    write(root / "MRPC" / "msr_paraphrase_train.txt", header, quality)
-    write(root / "MRPC" / "msr_paraphrase_test.txt", header, quality)
-    write(root / "MRPC" / "dev_ids.tsv", "", [f"{2 * i}\t{2 * i + 1}" for i in range(4)])
     for split in ("train", "val"):
         records = [
             {"premise": a, "hypothesis": b, "label": ["entailment", "not_entailment"][i % 2], "idx": i}
@@ -75,7 +70,7 @@ def answer(context: str) -> dict:
 
 
 def test_there_are_recipes():
-    assert {"glue_sst2", "glue_cola", "glue_mrpc", "glue_rte", "glue_stsb", "squad", "superglue_rte"} <= {
+    assert {"glue_sst2", "glue_cola", "glue_rte", "glue_stsb", "squad", "superglue_rte"} <= {
         path.stem for path in RECIPES
     }
 
@@ -89,9 +84,8 @@ def test_the_docstring_states_command_score_time_and_machine(path):
     )
     assert set(facts) == {"Command", "Score", "Time", "Machine"}
     assert facts["Command"].startswith(f"python experiments/recipes/{path.name}")
-    measured = [fact == "not measured" for fact in (facts["Score"], facts["Time"], facts["Machine"])]
-    assert all(measured) or not any(measured)
-    assert re.match(r"0\.\d+ ", facts["Score"]) or facts["Score"] == "not measured"
+    assert re.match(r"\d+\.\d+ ", facts["Score"])
+    assert re.match(r"[\d.]+ minutes", facts["Time"])
 
 
 # The embedded task reads the whole standard library, and scores 800 pairs.
