@@ -94,16 +94,18 @@ def plain_checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "flags", [(), ("--micro_batches=2",), ("--ema=0.9",)], ids=["whole", "micro-batches", "averages"]
+    ("workers", "flags"),
+    [(2, ()), (2, ("--micro_batches=2",)), (2, ("--ema=0.9",)), (4, ())],
+    ids=["whole", "micro-batches", "averages", "four"],
 )
-def test_two_workers_train_as_one_device(plain_checkpoint, tmp_path, flags):
-    ended = finish(start(plain_checkpoint, tmp_path / "two", "--learning_rate=1e-3", *flags))
-    assert codes(ended) == [0, 0], [error[-1500:] for _, error in ended]
+def test_workers_train_as_one_device(plain_checkpoint, tmp_path, workers, flags):
+    ended = finish(start(plain_checkpoint, tmp_path / "all", "--learning_rate=1e-3", *flags, workers=workers))
+    assert codes(ended) == [0] * workers, [error[-1500:] for _, error in ended]
     averages = [flag for flag in flags if flag.startswith("--ema")]
     assert one_process(plain_checkpoint, tmp_path / "one", "--learning_rate=1e-3", *averages).returncode == 0
-    same_to_rounding(tmp_path / "two", tmp_path / "one", 1e-4)
-    results = json.loads((tmp_path / "two" / "results.json").read_text())
-    assert results["replicas"] == 2
+    same_to_rounding(tmp_path / "all", tmp_path / "one", 1e-4)
+    results = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert results["replicas"] == workers
     # All the examples count, not those of the chief alone; the first step is not measured.
     throughput = results["throughput"]
     assert throughput["examples_per_second"] * throughput["seconds"] == pytest.approx(59 * 8)
