@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import as_json
+from text_files import as_json
 from tricky_texts import MULTILINGUAL
 
 from tfllm import text

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import as_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from text_files import as_json
 from tricky_texts import CORPUS, MULTILINGUAL, texts
 
 from tfllm import text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import minilm, real_lines, real_models
+from text_files import minilm, real_lines, real_models
 from tricky_texts import MULTILINGUAL
 
 from tfllm import text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import as_json
+from text_files import as_json
 from tricky_texts import CORPUS, MULTILINGUAL
 
 from tfllm import text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import as_json
 from hypothesis import given
 from hypothesis import strategies as st
+from text_files import as_json
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from tfllm import text

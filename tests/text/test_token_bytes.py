@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tokenizers
-from conftest import real_models
+from text_files import real_models
 from tricky_texts import MULTILINGUAL
 
 from tfllm.errors import UserError

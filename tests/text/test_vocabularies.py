@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import as_json
+from text_files import as_json
 from tricky_texts import MULTILINGUAL
 
 from tfllm import text
