@@ -67,6 +67,7 @@ def test_every_command_has_help(command, capsys):
     "arguments, message",
     [
         (["finetune", "--bacth_size=8"], "'bacth_size'. Did you mean: batch_size"),
+        (["finetune", "--remat=full"], "flag --remat=full: expected true or false"),
         (["finetune", "--batch_size=many"], "--batch_size=many"),
         (["finetune", "--batch_size=0"], "batch_size must be at least 1. Received: batch_size=0."),
         (["finetune", "--learning_rate=-1"], "learning_rate must be greater than 0. Received: learning_rate=-1.0."),

@@ -29,6 +29,16 @@ class _OptionalInteger(flags.IntegerParser):
         return None if argument is None or str(argument).lower() == "none" else super().parse(argument)
 
 
+class _Boolean(flags.BooleanParser):
+    """True or false. (absl's own error is a tuple.)"""
+
+    def parse(self, argument):
+        try:
+            return super().parse(argument)
+        except (TypeError, ValueError):
+            raise ValueError("expected true or false") from None
+
+
 class _List(flags.ListParser):
     """Texts separated by commas; or a JSON list of them, which keeps commas, spaces and line ends."""
 
@@ -94,7 +104,9 @@ def flag_values(config_class: type) -> flags.FlagValues:
         if field.metadata["choices"] is not None:
             flags.DEFINE_enum(name, default, field.metadata["choices"], help, flag_values=values)
         elif kind is bool:
-            flags.DEFINE_bool(name, default, help, flag_values=values)
+            flag = flags.BooleanFlag(name, default, help)
+            flag.parser = _Boolean()
+            flags.DEFINE_flag(flag, values)
         elif kind is tuple:
             flags.DEFINE(
                 _List(), name, list(default), help, flag_values=values, serializer=flags.CsvListSerializer(",")
