@@ -4,6 +4,7 @@ import codecs
 import json
 import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -225,7 +226,9 @@ def test_bad_csv(tmp_path, content, line, message):
     assert error.value.line == line
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r"), max_size=12)
+# Python's csv neither writes nor reads NUL before 3.11.
+NOT_IN_CSV = "\r" if sys.version_info >= (3, 11) else "\r\0"
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters=NOT_IN_CSV), max_size=12)
 
 
 @settings(deadline=None, max_examples=60)

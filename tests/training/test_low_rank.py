@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from keras_features import NEEDS_QUANTIZED_KERNELS
 
 import tfllm
 from tfllm import models, training
@@ -13,6 +14,8 @@ from tfllm.models import adaptation
 
 IDS = np.random.default_rng(0).integers(1, 50, (8, 7)).astype("int32")
 LABELS = np.random.default_rng(1).integers(0, 3, (8, 1)).astype("int32")
+
+QUANTIZED = [pytest.param(mode, marks=NEEDS_QUANTIZED_KERNELS) for mode in ("int8", "int4")]
 
 
 def make(dropout: float = 0.0, dtype=None, seed: int = 0):
@@ -57,7 +60,7 @@ def randomize(model) -> None:
         layer.lora_b.assign(generator.normal(0, 0.2, layer.lora_b.shape))
 
 
-@pytest.mark.parametrize("mode", [None, "int8", "int4"])
+@pytest.mark.parametrize("mode", [None, *QUANTIZED])
 def test_it_starts_as_the_base_and_trains_updates_and_head_alone(mode):
     model = make()
     if mode is not None:
@@ -93,7 +96,7 @@ def test_the_update_is_that_of_the_paper():
     assert np.abs(a).max() <= 32**-0.5
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("mode", QUANTIZED)
 def test_a_quantized_base_is_near_and_small(mode):
     model, plain = make(), make()
     training.quantize(model, mode)
@@ -109,7 +112,7 @@ def test_a_quantized_base_is_near_and_small(mode):
     assert 0 < np.abs(outputs(model) - outputs(plain)).max() < bound
 
 
-@pytest.mark.parametrize("mode", [None, "int4"])
+@pytest.mark.parametrize("mode", [None, QUANTIZED[1]])
 def test_a_file_keeps_base_and_updates_apart(mode, tmp_path):
     model = make()
     if mode is not None:
@@ -132,6 +135,7 @@ def test_a_file_keeps_base_and_updates_apart(mode, tmp_path):
     assert not changed(before, values(model))
 
 
+@NEEDS_QUANTIZED_KERNELS
 def test_under_mixed_bfloat16():
     model = training.quantize(make(dtype="mixed_bfloat16"), "int8")
     base = outputs(model)
@@ -189,6 +193,7 @@ def test_what_a_user_can_get_wrong(arguments, message):
         training.lora(make(), **arguments)
 
 
+@NEEDS_QUANTIZED_KERNELS
 def test_steps_in_the_wrong_order():
     model = make()
     with pytest.raises(UserError, match="plain"):

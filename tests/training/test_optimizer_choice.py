@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_features import NEEDS_MUON
 
 from tfllm import models, training
 from tfllm.config import TransformerConfig
@@ -21,11 +21,9 @@ from tfllm.training.optimizers.muon import _NOT_OF_A_BLOCK
 from tfllm.training.train_state import read_state, write_state
 
 RATES = {"adamw": 1e-3, "adafactor": 1e-2, "lion": 1e-4, "muon": 1e-3, "sgd": 1e-1}
-NO_MUON = pytest.mark.skipif(
-    "rms_rate" not in inspect.signature(keras.optimizers.Muon.__init__).parameters,
-    reason="this Keras is older than 3.13",
+NAMES = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEEDS_MUON if name == "muon" else ()) for name in RATES]
 )
-NAMES = pytest.mark.parametrize("name", [pytest.param(name, marks=NO_MUON if name == "muon" else ()) for name in RATES])
 CONFIG = TransformerConfig(
     vocab_size=50,
     hidden_size=16,
@@ -200,7 +198,7 @@ def test_a_loss_scale_goes_around_it_on_two_replicas(two_replicas):
     assert largest(before, after) > 1e-5 and 1e-5 < largest(averages, after) < largest(before, after)
 
 
-@NO_MUON
+@NEEDS_MUON
 def test_muon_is_for_the_matrices_of_blocks():
     model = models.SequenceClassifier(CONFIG, 3)
     own = optimizer("muon", weight_decay=0.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras_features import NEEDS_QUANTIZED_KERNELS
 
 import tfllm
 from tfllm import training
@@ -18,6 +19,7 @@ def config(checkpoint, directory, **options):
     )
 
 
+@NEEDS_QUANTIZED_KERNELS
 def test_a_run_leaves_adapter_and_merged_model(checkpoint, task, tmp_path):
     options = {"lora_rank": 3, "lora_alpha": 5, "lora_targets": "attention/", "quantize": "int8"}
     results = training.Trainer(config(checkpoint, tmp_path / "run", **options), task=task).run()

@@ -115,7 +115,10 @@ def test_a_distribution_on_tensorflow_is_refused():
     from tfllm import models
 
     config = tfllm.TransformerConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=8)
-    distribution = keras.distribution.DataParallel(devices=["cpu:0"])
+    try:
+        distribution = keras.distribution.DataParallel(devices=["cpu:0"])
+    except AttributeError:
+        pytest.skip("this Keras makes no distribution on TensorFlow")
     with distribution.scope(), pytest.raises(UserError, match="does nothing on this backend"):
         models.Encoder(config)
     assert np.isfinite(keras.ops.convert_to_numpy(models.Encoder(config).weights[0])).all()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras_features import NEEDS_MUON
 
 from tfllm import models, training
 from tfllm.config import TransformerConfig
@@ -37,7 +38,15 @@ def test_the_state_is_weights_copies_and_slots():
 
 
 @pytest.mark.parametrize(
-    "name, ema", [("adamw", False), ("adamw", True), ("adafactor", False), ("lion", True), ("muon", False), ("sgd", False)]
+    "name, ema",
+    [
+        ("adamw", False),
+        ("adamw", True),
+        ("adafactor", False),
+        ("lion", True),
+        pytest.param("muon", False, marks=NEEDS_MUON),
+        ("sgd", False),
+    ],
 )
 @pytest.mark.parametrize("experts", [0, 4])
 def test_slots_are_those_that_the_optimizer_makes(name, ema, experts):
