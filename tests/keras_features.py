@@ -13,3 +13,7 @@ NEEDS_MUON = pytest.mark.skipif(
 NEEDS_QUANTIZED_KERNELS = pytest.mark.skipif(
     not hasattr(keras.quantizers, "Int4QuantizationConfig"), reason="quantized kernels need Keras 3.15"
 )
+NEEDS_DISTRIBUTION = pytest.mark.skipif(
+    tuple(map(int, keras.__version__.split(".")[:2])) <= (3, 12),
+    reason="Keras 3.12 makes no distribution on TensorFlow",
+)

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+import unicodedata
 
 import jsonschema
 import keras
@@ -163,10 +164,16 @@ def test_a_real_looking_format_and_an_unanchored_pattern(schema_generator):
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_whole_text_matches_a_regular_expression(schema_generator, llama_generator, pattern):
-    python = pattern.replace(r"\p{Lu}", "[^a-z\\s]")  # Python's own tables may be older than Rust's
+    python = pattern.replace(r"\p{Lu}", "A")
     for generator in (schema_generator, llama_generator):
         for result in generator(["ab", "c", ""], regex=pattern, max_new_tokens=24, temperature=1.5):
-            assert re.fullmatch(python, result.text), result.text
+            said = capitals_as_a(result.text) if python != pattern else result.text
+            assert re.fullmatch(python, said), result.text
+
+
+def capitals_as_a(text: str) -> str:
+    """Upper-case letters, and what Python's Unicode tables do not know yet (Rust's may be newer), as `A`."""
+    return "".join("A" if unicodedata.category(character) in ("Lu", "Cn") else character for character in text)
 
 
 def test_a_choice_is_made_and_ends_by_itself(bpe_lm, llama_lm):

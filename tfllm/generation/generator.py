@@ -268,11 +268,6 @@ class Generator:
         state, processors, width = self._start(rows, options, PLAIN)
         if matching is None:
             state = self.loops.search(processors, self.special.eos, rules, state, options.max_new_tokens)
-        elif not self.special.eos:
-            raise UserError(
-                f"{matching.grammar.name} with beams needs an end token, by which a text says that it is whole, and the model has none. "
-                f"Give num_beams=1. Received: num_beams={options.num_beams}."
-            )
         else:
             advance = functools.partial(self.loops.advance_search, processors, self.special.eos, rules, count=1)
             state = self.loops.start_search(rules, state)
@@ -311,6 +306,11 @@ class Generator:
             return None
         if method.one_row:
             raise UserError(f"{grammar.name} goes with one token at a time, not with drafts. Received: a draft.")
+        if options.num_beams > 1 and not self.special.eos:
+            raise UserError(
+                f"{grammar.name} with beams needs an end token, by which a text says that it is whole, and the model has none. "
+                f"Give num_beams=1. Received: num_beams={options.num_beams}."
+            )
         tokenizer = self._needs_tokenizer(grammar.name)
         special = with_language(self.special, options.language, self.tokenizer)
         matching = Matching(

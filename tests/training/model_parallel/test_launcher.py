@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import toy_finetuning
 from jax_process import HERE, needs_jax, run, succeed
+from keras_features import NEEDS_DISTRIBUTION
 
 import tfllm
 from tfllm.errors import UserError
@@ -109,16 +110,14 @@ def test_without_jax_the_extra_is_named(monkeypatch):
     choose_backend("mirrored")  # needs none
 
 
+@NEEDS_DISTRIBUTION
 def test_a_distribution_on_tensorflow_is_refused():
     import keras
 
     from tfllm import models
 
     config = tfllm.TransformerConfig(vocab_size=9, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=8)
-    try:
-        distribution = keras.distribution.DataParallel(devices=["cpu:0"])
-    except AttributeError:
-        pytest.skip("this Keras makes no distribution on TensorFlow")
+    distribution = keras.distribution.DataParallel(devices=["cpu:0"])
     with distribution.scope(), pytest.raises(UserError, match="does nothing on this backend"):
         models.Encoder(config)
     assert np.isfinite(keras.ops.convert_to_numpy(models.Encoder(config).weights[0])).all()
